@@ -11,7 +11,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly venv=.venv
 readonly stamp=$venv/.installed
-export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin" # ldconfig, on a Debian user's account
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() {
@@ -28,9 +27,8 @@ has_libngspice() {
     if [ -n "${NGSPICE_LIBRARY_PATH:-}" ]; then
         [ -e "$NGSPICE_LIBRARY_PATH" ] && return 0
     fi
-    if command -v ldconfig >/dev/null 2>&1; then
-        case "$(ldconfig -p 2>/dev/null)" in *libngspice.so*) return 0 ;; esac
-    fi
+    # On Debian a user's PATH lacks the folder of ldconfig.
+    case "$(PATH="$PATH:/usr/sbin:/sbin" ldconfig -p 2>/dev/null)" in *libngspice.so*) return 0 ;; esac
     for folder in /opt/homebrew/lib /usr/local/lib /home/linuxbrew/.linuxbrew/lib; do
         compgen -G "$folder/libngspice.*" >/dev/null && return 0
     done

@@ -1,0 +1,81 @@
+"""Optimizers: one algorithm a file, made by name.
+
+An optimizer proposes designs and hears how they did. It has no loop, no simulator and no output; what it draws comes
+from its own seeded generator, so that the same seed and the same trials give the same proposals.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Protocol, TypeAlias, cast, runtime_checkable
+
+from automl_core.budget import Budget
+from automl_core.errors import InputError
+from automl_core.problem import Trial
+from automl_core.space import Array, DesignSpace
+from automl_core.specs import Specs
+
+__all__ = ["Checkpointed", "Factory", "Optimizer", "names", "make"]
+
+
+class Optimizer(Protocol):
+    """Proposes designs.
+
+    A trace, for a space of two variables::
+
+        ask(2)             -> [[0.2, 0.9], [0.7, 0.1]]
+        tell([trial 0])       a foreign trial (the designer's own sizing) may come at any time
+        tell([trial 2, trial 1])   any count, any order
+        ask(1)             -> [[0.3, 0.8]]
+    """
+
+    def ask(self, n: int) -> Array:
+        """The next designs, shape (k, dim), in [0, 1], with 1 <= k <= n.
+
+        Fewer than ``n`` come from an optimizer that has to hear of these before it can propose more.
+        """
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Hear of trials: any count, in any order, also ones that were never asked for, also failed ones."""
+
+
+@runtime_checkable
+class Checkpointed(Optimizer, Protocol):
+    """An optimizer whose state is kept in the record, because replaying all its trials would cost too much."""
+
+    def checkpoint(self) -> bytes:
+        """Its whole state."""
+
+    def restore(self, state: bytes) -> None:
+        """Go on from a state that ``checkpoint`` gave."""
+
+
+Factory: TypeAlias = Callable[[DesignSpace, Specs, int, Budget], Optimizer]
+
+_FACTORIES: Mapping[str, tuple[str, str]] = {
+    "auto": ("automl_core.optimizers.portfolio", "Auto"),
+    "cmaes": ("automl_core.optimizers.cmaes", "CmaEs"),
+    "de": ("automl_core.optimizers.de", "DifferentialEvolution"),
+    "random": ("automl_core.optimizers.random", "RandomSearch"),
+}
+
+
+def names() -> tuple[str, ...]:
+    """The optimizers there are."""
+    return tuple(_FACTORIES)
+
+
+def make(name: str, space: DesignSpace, specs: Specs, seed: int, budget: Budget) -> Optimizer:
+    """Make an optimizer by name; its module is imported now and not before.
+
+    Raises:
+        InputError: there is no optimizer of that name.
+    """
+    if name not in _FACTORIES:
+        nearest = difflib.get_close_matches(name, _FACTORIES, n=1)
+        hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+        raise InputError(f"there is no optimizer {name!r}", remedy=f"{hint}known are: {', '.join(_FACTORIES)}")
+    module, attribute = _FACTORIES[name]
+    return cast(Factory, getattr(import_module(module), attribute))(space, specs, seed, budget)

@@ -1,0 +1,300 @@
+"""The one gate to evaluation: decode, repair, drop duplicates, race scenarios, charge the budget, record.
+
+Every optimizer is driven through :meth:`Study.evaluate`, so that all are counted alike and a comparison is at equal
+budget by construction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+import orjson
+
+from automl_core.budget import Budget
+from automl_core.errors import EvaluationError, EvaluationTimeout, RecordError
+from automl_core.optimizers import Checkpointed, Optimizer
+from automl_core.pool import Answer, Pool
+from automl_core.problem import Evaluation, Metrics, Observations, Problem, Repairing, Request, Status, Trial
+from automl_core.record import Record
+from automl_core.space import Array, Point
+from automl_core.specs import Score, Specs
+
+__all__ = ["Study", "Stop", "StopReason", "evaluation_seed"]
+
+Stop: TypeAlias = Literal["met", "stall", "budget"]
+StopReason: TypeAlias = Literal["met", "stall", "budget", "exhausted"]
+
+BATCH = 16
+"""Designs asked for at once. It decides the history, so it does not follow the number of workers."""
+_PATIENCE = 20
+"""A run stalls after this many evaluations per variable (and 200 at least) without a better design."""
+_FRUITLESS = 50
+"""Batches in a row without a new design, after which the space counts as exhausted."""
+
+
+def evaluation_seed(study_seed: int, point: Point) -> int:
+    """Seed of an evaluation: a hash of the study's seed and the design, in [0, 2^31)."""
+    return int.from_bytes(hashlib.blake2b(_key(point) + str(study_seed).encode(), digest_size=4).digest(), "big") >> 1
+
+
+def _key(point: Point) -> bytes:
+    return orjson.dumps(dict(point), option=orjson.OPT_SORT_KEYS)
+
+
+@dataclass
+class _Candidate:
+    """A design on its way through the scenarios."""
+
+    asked: Array
+    point: Point
+    key: bytes
+    answers: dict[str, Answer] = field(default_factory=dict)
+    status: Status = "ok"
+
+    @property
+    def evaluations(self) -> dict[str, Evaluation]:
+        return {scenario: answer for scenario, answer in self.answers.items() if isinstance(answer, Evaluation)}
+
+    @property
+    def metrics(self) -> dict[str, Metrics]:
+        return {scenario: evaluation.metrics for scenario, evaluation in self.evaluations.items()}
+
+
+class Study:
+    """A problem under optimisation, and all that was tried.
+
+    Args:
+        problem: what is evaluated.
+        specs: what orders the designs.
+        pool: the workers.
+        record: where every trial is kept; a record that holds trials already is replayed: whoever asks for the same
+            designs in the same order gets them from the record, charged but not evaluated again.
+        seed: of the study; every evaluation's seed follows from it and the design.
+        budget: what may be spent.
+        progress: called after every batch.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        specs: Specs,
+        pool: Pool,
+        record: Record,
+        *,
+        seed: int = 0,
+        budget: Budget | None = None,
+        progress: Callable[[Study], None] | None = None,
+    ) -> None:
+        self.problem = problem
+        self.specs = specs
+        self.seed = seed
+        self.budget = budget or Budget()
+        self.trials: list[Trial] = []
+        self.best: Trial | None = None
+        self.best_score: Score | None = None
+        self.spent = 0
+        self._pool = pool
+        self._record = record
+        self._progress = progress
+        self._known: dict[bytes, Trial] = {}
+        self._recorded = {_key(trial.point): trial for trial in record.trials()}
+        self._began = time.monotonic() - float(record.facts().get("elapsed", 0.0))
+        self._worst_counts: Counter[str] = Counter()
+        self._improved_at = 0
+
+    # Spending.
+
+    @property
+    def elapsed(self) -> float:
+        """Wall time of the study in seconds, that of the runs before a resumption included."""
+        return time.monotonic() - self._began
+
+    @property
+    def remaining(self) -> int | None:
+        """Evaluations left, or ``None`` where time is the limit."""
+        return None if self.budget.evaluations is None else max(self.budget.evaluations - self.spent, 0)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the budget is spent."""
+        if self.budget.seconds is not None and self.elapsed >= self.budget.seconds:
+            return True
+        return self.remaining == 0
+
+    # Evaluation.
+
+    def evaluate(self, asked: Array, *, checkpoint: bytes | None = None) -> list[Trial]:
+        """Evaluate designs: the only door to a simulator or a training run.
+
+        A design that is known already (after rounding and repair) gives its earlier trial again, at no charge. Where
+        the budget ends before the last design, the list ends there.
+
+        Args:
+            asked: shape (n, dim), in [0, 1].
+            checkpoint: the optimizer's state, to be kept with this batch.
+
+        Returns:
+            A trial for each design, in order.
+        """
+        candidates = [self._candidate(coordinates) for coordinates in np.atleast_2d(asked)]
+        fresh: dict[bytes, _Candidate] = {}
+        for candidate in candidates:
+            if candidate.key not in self._known:
+                fresh.setdefault(candidate.key, candidate)
+        if fresh:
+            self._settle(list(fresh.values()), checkpoint)
+        return [replace(self._known[c.key], asked=c.asked) for c in candidates if c.key in self._known]
+
+    def _candidate(self, coordinates: Array) -> _Candidate:
+        point: Point = self.problem.space.decode(coordinates)
+        if isinstance(self.problem, Repairing):
+            point = self.problem.repair(point)
+        return _Candidate(np.array(coordinates), point, _key(point))
+
+    def _settle(self, candidates: list[_Candidate], checkpoint: bytes | None) -> None:
+        """Turn new candidates into trials: from the record, or by evaluation."""
+        replayed = [self._recorded[c.key] for c in candidates if c.key in self._recorded]
+        if replayed:
+            self._check_replay(candidates, replayed)
+            self._adopt(replayed)
+            return
+        trials = [self._trial(number, c) for number, c in enumerate(self._race(candidates), start=len(self.trials))]
+        self._record.append(trials, elapsed=self.elapsed, checkpoint=checkpoint)
+        self._adopt(trials)
+        if self._progress is not None:
+            self._progress(self)
+
+    def _check_replay(self, candidates: list[_Candidate], replayed: list[Trial]) -> None:
+        complete = len(replayed) == len(candidates) or len(replayed) == len(self._recorded) - len(self.trials)
+        if not complete or replayed[0].number != len(self.trials):
+            raise RecordError(
+                f"the record does not follow from its own settings at trial {len(self.trials)}",
+                place=str(self._record.path),
+                remedy="it was made by another version or on other libraries: begin a new run",
+            )
+
+    def _adopt(self, trials: Sequence[Trial]) -> None:
+        for trial in trials:
+            self.trials.append(trial)
+            self._known[_key(trial.point)] = trial
+            self.spent += trial.cost
+            self._count_worst(trial)
+            score = self.specs.judge(trial)
+            if trial.status == "ok" and score.better_than(self.best_score):
+                self.best, self.best_score, self._improved_at = trial, score, self.spent
+
+    def _trial(self, number: int, candidate: _Candidate) -> Trial:
+        answers, evaluations = candidate.answers.values(), list(candidate.evaluations.values())
+        failure = next(
+            (f"{s}: {a}" if s else str(a) for s, a in candidate.answers.items() if isinstance(a, EvaluationError)), None
+        )
+        seen: Observations = evaluations[0].observations if evaluations else {}
+        return Trial(
+            number=number,
+            asked=candidate.asked,
+            unit=self.problem.space.encode(candidate.point),
+            point=candidate.point,
+            metrics=self.specs.worst(candidate.metrics),
+            by_scenario=candidate.metrics,
+            observations=seen,
+            status=candidate.status,
+            error=failure,
+            cost=len(answers),
+            seconds=sum(evaluation.seconds for evaluation in evaluations),
+            artifacts=tuple(artifact for evaluation in evaluations for artifact in evaluation.artifacts),
+        )
+
+    # Scenarios.
+
+    def _race(self, candidates: list[_Candidate]) -> list[_Candidate]:
+        """Evaluate candidates, nominal scenario first; drop those that are worse than the best already.
+
+        The worst over scenarios can only get worse with every further one, so a candidate that is not better than the
+        best after some of them never will be.
+
+        Returns:
+            The candidates that the budget reached.
+        """
+        order = self._scenario_order()
+        reached: list[_Candidate] = []
+        alive = candidates
+        for position, scenario in enumerate(order):
+            left = None if self.remaining is None else self.remaining - sum(len(c.answers) for c in reached)
+            running = alive if left is None else alive[:left]
+            for candidate in alive[len(running) :]:
+                candidate.status = "raced"
+            self._answer(running, scenario)
+            reached = running if position == 0 else reached
+            alive = [c for c in running if c.status == "ok" and (len(order) == 1 or self._survives(c))]
+        return reached
+
+    def _answer(self, candidates: list[_Candidate], scenario: str) -> None:
+        requests = [Request(c.point, scenario, evaluation_seed(self.seed, c.point)) for c in candidates]
+        for candidate, answer in zip(candidates, self._pool.evaluate(requests), strict=True):
+            candidate.answers[scenario] = answer
+            if isinstance(answer, EvaluationError):
+                candidate.status = "timeout" if isinstance(answer, EvaluationTimeout) else "failed"
+
+    def _survives(self, candidate: _Candidate) -> bool:
+        if len(candidate.answers) == len(self.problem.scenarios):
+            return True
+        if self.specs.score(self.specs.worst(candidate.metrics)).better_than(self.best_score):
+            return True
+        candidate.status = "raced"
+        return False
+
+    def _scenario_order(self) -> list[str]:
+        """Nominal first, then those that were the worst one most often so far."""
+        nominal, *others = self.problem.scenarios
+        return [nominal, *sorted(others, key=lambda scenario: -self._worst_counts[scenario])]
+
+    def _count_worst(self, trial: Trial) -> None:
+        if trial.status == "ok" and len(trial.by_scenario) > 1:
+            scores: Mapping[str, Score] = {s: self.specs.score(m) for s, m in trial.by_scenario.items()}
+            worst = max(scores, key=lambda scenario: scores[scenario].loss)
+            self._worst_counts[worst] += 1
+
+    # The loop.
+
+    def run(self, optimizer: Optimizer, *, stop: Stop | None = None, batch: int = BATCH) -> StopReason:
+        """Drive an optimizer until a rule stops it.
+
+        Args:
+            optimizer: who proposes. It hears of trial 0, the start of the space, first.
+            stop: ``met``: at the first design that meets all specs; ``stall``: when, all specs met, the best has not
+                improved for long; ``budget``: when the budget is spent. By default ``met``, or ``stall`` where a spec
+                has a goal.
+            batch: designs asked for at once.
+
+        Returns:
+            Why it ended: one of the rules, or ``exhausted``, where every design of the space is known.
+        """
+        rule = stop or ("stall" if self.specs.goals else "met")
+        start = self.problem.space.start
+        if start is not None and not self.exhausted:
+            optimizer.tell(self.evaluate(self.problem.space.encode(start)[np.newaxis]))
+        fruitless = 0
+        while not (reason := self._reason_to_stop(rule)):
+            before = len(self.trials)
+            asked = optimizer.ask(batch if self.remaining is None else min(batch, self.remaining))
+            state = optimizer.checkpoint() if isinstance(optimizer, Checkpointed) else None
+            optimizer.tell(self.evaluate(asked, checkpoint=state))
+            fruitless = 0 if len(self.trials) > before else fruitless + 1
+            if fruitless == _FRUITLESS or len(self.trials) >= self.problem.space.size:
+                return "exhausted"
+        return reason
+
+    def _reason_to_stop(self, rule: Stop) -> StopReason | None:
+        met = self.best_score is not None and self.best_score.feasible
+        if rule == "met" and met:
+            return "met"
+        patience = max(200, _PATIENCE * self.problem.space.dim)
+        if rule == "stall" and met and self.spent - self._improved_at >= patience:
+            return "stall"
+        return "budget" if self.exhausted else None

@@ -1,0 +1,60 @@
+"""Where a sampled waveform crosses a level, by the rules of ngspice's ``meas`` (com_measure2.c; checked on ngspice 39).
+
+- Linear between neighbouring points, on the scale as it is (frequency, not its logarithm).
+- ``rise`` counts arrivals at the level from below, ``fall`` from above.
+- A crossing between the first two points of the window is not seen as one (``meas`` only learns there on which side it
+  starts; asked for the first crossing it then returns an extrapolation). Here it counts as not found, with that reason.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuits.measures.kinds import NotFound
+
+__all__ = ["crossing", "value_at"]
+
+Floats = NDArray[np.float64]
+
+
+def crossing(x: Floats, y: Floats, level: float, edge: Literal["rise", "fall"], which: str = "first") -> float | None:
+    """The abscissa of the first or last crossing of a level; None where there is none.
+
+    Args:
+        x: ascending scale, shape (n,).
+        y: values, shape (n,).
+        level: in the unit of ``y``.
+        edge: the direction in which ``y`` passes it.
+        which: "first" or "last".
+
+    Raises:
+        NotFound: it lies between the first two points.
+    """
+    up = edge == "rise"
+    hits = (y[:-1] < level) & (y[1:] >= level) if up else (y[:-1] > level) & (y[1:] <= level)
+    indices = np.flatnonzero(hits)
+    if indices.size == 0:
+        return None
+    k = int(indices[0] if which == "first" else indices[-1])
+    if k == 0:
+        raise NotFound(
+            f"it crosses {level:.4g} between the first two points, {x[0]:.4g} and {x[1]:.4g}: start the analysis lower"
+            " or make its steps smaller"
+        )
+    return float(x[k] + (level - y[k]) * (x[k + 1] - x[k]) / (y[k + 1] - y[k]))
+
+
+def value_at(x: Floats, y: Floats, at: float) -> float:
+    """The value at an abscissa, linear between points.
+
+    Raises:
+        NotFound: it lies outside the analysis.
+    """
+    if not min(x[0], x[-1]) <= at <= max(x[0], x[-1]):
+        raise NotFound(f"{at:.6g} lies outside the analysis, which runs from {x[0]:.6g} to {x[-1]:.6g}")
+    if x[0] > x[-1]:
+        x, y = x[::-1], y[::-1]
+    return float(np.interp(at, x, y))

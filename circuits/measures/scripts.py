@@ -1,0 +1,47 @@
+"""The pieces of ngspice ``.control`` language that the measures' scripts are made of.
+
+What ngspice 39 does, found by experiment:
+
+- ``meas`` keeps seven digits and leaves no vector where it fails (its return code is 0 all the same); ``find … at`` and
+  ``when`` are linear between points; it works on vectors made by ``let``, but not in a noise plot.
+- ``avg from= to=`` takes whole steps (it does not cut them at the ends of the window); ``integ`` cuts them.
+- ``vp()`` and ``cph()`` are in radians unless ``set units=degrees``; ``cph()`` is unwrapped, ``vp()`` is not.
+- ``i(vdd)`` flows into the + terminal: negative for a supply that delivers. ``@vdd[p]`` is it times the voltage.
+- A device's ``@m1[vds]``, ``[vgs]``, ``[vth]`` are those of an n-channel device for both polarities.
+- ``noise`` leaves two plots: the spectra, and after it the totals, which is the current one.
+- The scale of a ``dc`` plot, "v-sweep", cannot be named in an expression (it reads as v minus sweep).
+- Numbers of plots ("ac3") are shared between kinds, and those of ``fourier`` vectors between plots: hence the shell
+  variables below.
+"""
+
+from __future__ import annotations
+
+import re
+
+from circuits.measures.kinds import Arguments
+
+__all__ = ["FOURIER_CALLS", "number", "option", "plot_variable", "window"]
+
+FOURIER_CALLS = "fourier_calls"
+"""The shell variable that counts calls of ``fourier``; the block sets it to 0 at its start."""
+
+
+def plot_variable(analysis: str) -> str:
+    """The shell variable that holds the name of an analysis's plot."""
+    return "plot_" + re.sub(r"\W", "_", analysis.lower())
+
+
+def number(value: float) -> str:
+    """All digits of a number, in a form that ngspice reads."""
+    return f"{value:.15g}"
+
+
+def option(arguments: Arguments, **words: str) -> str:
+    """``word=value`` for each argument that is given: ``option(arguments, start="td", stop="to")``."""
+    given = ((word, arguments[name]) for name, word in words.items())
+    return "".join(f" {word}={number(value)}" for word, value in given if value is not None)
+
+
+def window(arguments: Arguments) -> str:
+    """The ``from=`` and ``to=`` of the arguments ``start`` and ``stop``."""
+    return option(arguments, start="from", stop="to")

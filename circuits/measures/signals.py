@@ -1,0 +1,64 @@
+"""What a measure looks at: a net, the difference of two nets, a branch current or a device's quantity.
+
+Written as ``out``, ``out_p,out_n``, ``v(out)``, ``v(out_p,out_n)``, ``i(vdd)`` or ``@m1[id]``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from circuits.measures.kinds import NotFound, Plot
+
+__all__ = ["expression", "nets", "values", "vectors"]
+
+_GROUND = ("0", "gnd")
+_CALL = re.compile(r"v\((.*)\)\Z", re.DOTALL)
+
+
+def _terms(signal: str) -> tuple[str, ...]:
+    """One vector, or the two whose difference is meant; "" for ground."""
+    text = signal.strip().lower()
+    if text.startswith(("i(", "@")):
+        return (text,)
+    call = _CALL.match(text)
+    names = [name.strip() for name in (call[1] if call else text).split(",")]
+    if len(names) > 2 or not all(names):
+        raise NotFound(f"{signal!r} is neither a net nor a pair of nets 'p,n'")
+    return tuple("" if name in _GROUND else f"v({name})" for name in names)
+
+
+def nets(signal: str) -> tuple[str, ...]:
+    """The nets that a signal names, ground left out."""
+    return tuple(term[2:-1] for term in _terms(signal) if term.startswith("v("))
+
+
+def vectors(*signals: str | None) -> tuple[str, ...]:
+    """Names of the vectors that the signals are made of."""
+    return tuple(dict.fromkeys(term for signal in signals if signal for term in _terms(signal) if term))
+
+
+def expression(signal: str) -> str:
+    """The signal in ngspice's expression language."""
+    terms = [term or "0" for term in _terms(signal)]
+    return terms[0] if len(terms) == 1 else f"({terms[0]}-{terms[1]})"
+
+
+def values(plot: Plot, signal: str) -> NDArray[Any]:
+    """The signal's values, shape (n,).
+
+    Raises:
+        NotFound: the plot lacks it.
+    """
+    parts = [_vector(plot, term) if term else np.zeros(1) for term in _terms(signal)]
+    return parts[0] if len(parts) == 1 else parts[0] - parts[1]
+
+
+def _vector(plot: Plot, name: str) -> NDArray[Any]:
+    try:
+        return np.atleast_1d(np.asarray(plot.vector(name)))
+    except KeyError:
+        raise NotFound(f"the analysis gave no vector {name}") from None

@@ -1,0 +1,281 @@
+"""What every benchmark shares: its arguments, its table of figures, and the JSON file it writes.
+
+A benchmark is one flat script that proves one claim::
+
+    @dataclass(frozen=True)
+    class Args(figures.Args):
+        points: Annotated[int, "designs to evaluate"] = 2000
+
+    def main() -> int:
+        args = parse(Args, __doc__)
+        table = Figures(args)
+        ...
+        table.add("subprocess time over ours", ratio, ">= 5")
+        return table.finish()
+
+    if __name__ == "__main__":
+        sys.exit(main())
+
+``finish`` prints the table, writes ``--json FILE`` and returns the exit status: 1 where a bar was missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import math
+import operator
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from importlib import metadata
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+
+ROOT = Path(__file__).resolve().parents[1]
+
+COMPARISONS = {"<=": operator.le, ">=": operator.ge, "==": operator.eq, "<": operator.lt, ">": operator.gt}
+
+PACKAGES = (
+    *("sizewise", "numpy", "scipy", "PySpice", "cmaes", "pymoo", "optuna", "botorch"),
+    *("torch", "gymnasium", "stable-baselines3", "torch-pruning", "onnxruntime", "distributed"),
+)
+"""The packages whose versions can move a figure."""
+
+
+@dataclass(frozen=True)
+class Args:
+    """The options that every benchmark takes; the text beside a type is what ``--help`` says."""
+
+    quick: Annotated[bool, "a small run: does it work, and roughly what comes out"] = False
+    seed: Annotated[int, "what every random choice follows from"] = 0
+    json: Annotated[Path | None, "also write the figures to this file"] = None
+
+
+SomeArgs = TypeVar("SomeArgs")
+
+
+def parse(kind: type[SomeArgs], description: str | None = None, argv: Sequence[str] | None = None) -> SomeArgs:
+    """Reads the command line into a dataclass: ``--some-name`` for each field ``some_name``.
+
+    Args:
+        kind: a dataclass whose fields have defaults and are bool, int, float, str or Path, or one of these or None.
+        description: for ``--help``; the docstring of the script.
+        argv: the arguments; those of the process when None.
+
+    Raises:
+        TypeError: a field has another type, or no default.
+        SystemExit: with status 2, for a wrong argument.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    hints = get_type_hints(kind, include_extras=True)
+    for item in fields(kind):  # type: ignore[arg-type]
+        if item.default is MISSING:
+            raise TypeError(f"{kind.__name__}.{item.name} has no default: a benchmark runs without options")
+        reader, text = read_hint(hints[item.name], f"{kind.__name__}.{item.name}")
+        flag = "--" + item.name.replace("_", "-")
+        if reader is bool:
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=item.default, help=text)
+        else:
+            parser.add_argument(flag, type=reader, default=item.default, help=f"{text} (default: {item.default})")
+    return kind(**vars(parser.parse_args(argv)))
+
+
+def read_hint(hint: Any, place: str) -> tuple[type, str]:
+    """The type that reads an option and its help: ``int`` and ``text`` of ``Annotated[int | None, text]``.
+
+    Raises:
+        TypeError: no option can be read as ``hint``.
+    """
+    text = ""
+    if get_origin(hint) is Annotated:
+        hint, text = get_args(hint)
+    kinds = [kind for kind in get_args(hint) or (hint,) if kind is not NoneType]
+    if len(kinds) != 1 or kinds[0] not in (bool, int, float, str, Path):
+        raise TypeError(f"{place}: {hint} is not bool, int, float, str or Path, nor one of these or None")
+    return kinds[0], text
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured number and what it had to reach.
+
+    Attributes:
+        name: what was measured, with its unit.
+        value: the number; NaN where there is none, which misses every bar.
+        bar: a comparison and a number, such as ``<= 1.5``; None for a figure that is only shown.
+    """
+
+    name: str
+    value: float
+    bar: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.bar is not None:
+            split_bar(self.bar)
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the value reaches the bar; None where there is no bar."""
+        if self.bar is None:
+            return None
+        comparison, limit = split_bar(self.bar)
+        return bool(COMPARISONS[comparison](self.value, limit))
+
+    def as_json(self) -> dict[str, object]:
+        """The figure as it is written; a value that JSON lacks (NaN, infinity) is null."""
+        value = self.value if math.isfinite(self.value) else None
+        return {"name": self.name, "value": value, "bar": self.bar, "met": self.met}
+
+
+def split_bar(bar: str) -> tuple[str, float]:
+    """The comparison and the number of a bar.
+
+    Raises:
+        ValueError: the bar is not a comparison followed by a number.
+    """
+    found = re.fullmatch(r"(<=|>=|==|<|>)\s*(\S+)", bar.strip())
+    if not found:
+        raise ValueError(f"bar {bar!r}: write a comparison ({', '.join(COMPARISONS)}) and a number, such as '<= 1.5'")
+    return found[1], float(found[2])
+
+
+class Figures:
+    """The table of one run of a benchmark. The clock starts when it is made.
+
+    Args:
+        args: what the benchmark was called with.
+        script: the file of the benchmark; the running one when None.
+    """
+
+    def __init__(self, args: Args, script: str | Path | None = None) -> None:
+        self.args = args
+        self.script = Path(script or sys.argv[0]).name
+        self.figures: list[Figure] = []
+        self._started = time.perf_counter()
+
+    def add(self, name: str, value: float, bar: str | None = None) -> Figure:
+        """Adds a figure: its name with the unit, its value, and its bar (``<= 1.5``) where it has one."""
+        figure = Figure(name, value, bar)
+        self.figures.append(figure)
+        return figure
+
+    def finish(self) -> int:
+        """Prints the table, writes the JSON file that was asked for, and returns the exit status.
+
+        Returns:
+            0 where every bar is met, 1 where one is not.
+        """
+        result = self.as_json()
+        print(table_text(self.figures))
+        print(f"{self.script}: {result['seconds']} s")
+        if self.args.json is not None:
+            self.args.json.parent.mkdir(parents=True, exist_ok=True)
+            self.args.json.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        return int(any(figure.met is False for figure in self.figures))
+
+    def as_json(self) -> dict[str, object]:
+        """The result with all that it must carry: command, seed, versions, machine, date and time taken."""
+        return {
+            "command": self.command(),
+            "seed": self.args.seed,
+            "versions": versions(),
+            "machine": machine(),
+            "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - self._started, 1),
+            "figures": [figure.as_json() for figure in self.figures],
+        }
+
+    def command(self) -> str:
+        """The command that gives these figures again. Where they are written to changes nothing, and is left out."""
+        words = ["python", f"benchmarks/{self.script}"]
+        for item in fields(self.args):
+            value = getattr(self.args, item.name)
+            if item.name == "json" or (value == item.default and item.name != "seed"):
+                continue
+            flag = item.name.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(f"--{flag}" if value else f"--no-{flag}")
+            else:
+                words += [f"--{flag}", str(value)]
+        return shlex.join(words)
+
+
+def value_text(value: float | None) -> str:
+    """A value to four figures, or in full where it is whole; a dash where there is none."""
+    if value is None or math.isnan(value):
+        return "-"
+    return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e9 else f"{value:.4g}"
+
+
+def met_text(met: bool | None) -> str:
+    """Yes, no, or a dash for a figure without a bar."""
+    return {True: "yes", False: "no", None: "-"}[met]
+
+
+def table_text(figures: Sequence[Figure]) -> str:
+    """The table as aligned text: figure, value, bar, met."""
+    rows = [("figure", "value", "bar", "met")]
+    rows += [(item.name, value_text(item.value), item.bar or "-", met_text(item.met)) for item in figures]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return "\n".join(
+        f"{name:<{widths[0]}}  {value:>{widths[1]}}  {bar:<{widths[2]}}  {met}" for name, value, bar, met in rows
+    )
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python, ngspice and the packages that are installed, and the commit of the checkout."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    ngspice = re.search(r"ngspice-(\S+)", output_of("ngspice", "--version"))
+    if ngspice:
+        found["ngspice"] = ngspice[1]
+    commit = output_of("git", "-C", str(ROOT), "describe", "--always", "--dirty").strip()
+    if commit:
+        found["commit"] = commit
+    return found
+
+
+def machine() -> Mapping[str, object]:
+    """What the figures were measured on: processor, cores this process may use, memory in GiB, operating system."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "processor": processor(),
+        "cores": cores,
+        "memory_gib": round(memory, 1),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+    }
+
+
+def processor() -> str:
+    """The name of the processor, as Linux or macOS tells it."""
+    listing = Path("/proc/cpuinfo")
+    if listing.exists():
+        found = re.search(r"^model name\s*:\s*(.+)$", listing.read_text(encoding="utf-8"), re.MULTILINE)
+        if found:
+            return found[1].strip()
+    return output_of("sysctl", "-n", "machdep.cpu.brand_string").strip() or platform.processor() or "unknown"
+
+
+def output_of(*command: str) -> str:
+    """What a program prints; nothing where it is absent or fails."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""

@@ -1,0 +1,118 @@
+"""Writes docs/results.md from what the full benchmarks measured, the JSON files in benchmarks/results.
+
+Nothing in that page is typed by hand: run a benchmark with ``--json benchmarks/results/NAME.json``, then this.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import figures
+from automl_core.errors import InputError
+from figures import met_text, parse, value_text
+
+HEADER = """# Results
+
+Written by `python benchmarks/results.py` from the files that the benchmarks write to `benchmarks/results`; do not edit.
+A figure with a bar has to reach it; one without is shown as it comes. `make results` measures everything again.
+"""
+
+
+@dataclass(frozen=True)
+class Args:
+    """The two places."""
+
+    results: Annotated[Path, "the folder of JSON files"] = figures.ROOT / "benchmarks" / "results"
+    output: Annotated[Path, "the page to write"] = figures.ROOT / "docs" / "results.md"
+
+
+def read(path: Path) -> Mapping[str, Any]:
+    """One result.
+
+    Raises:
+        InputError: the file is not the result of a full benchmark.
+    """
+    remedy = f"run the benchmark again: python benchmarks/{path.stem}.py --json benchmarks/results/{path.name}"
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {error}", place=str(path), remedy=remedy) from error
+    wanted = {"command", "seed", "versions", "machine", "when", "seconds", "figures"}
+    missing = sorted(wanted - set(result)) if isinstance(result, dict) else sorted(wanted)
+    if missing:
+        raise InputError(f"lacks {', '.join(missing)}", place=str(path), remedy=remedy)
+    if "--quick" in shlex.split(result["command"]):
+        raise InputError("is a quick run, and this page shows full ones", place=str(path), remedy=remedy)
+    return dict(result)
+
+
+def section(name: str, result: Mapping[str, Any]) -> str:
+    """The part of the page that shows one benchmark."""
+    rows = [
+        f"| {cell(item['name'])} | {value_text(item['value'])} | {cell(item['bar'] or '-')} | {met_text(item['met'])} |"
+        for item in result["figures"]
+    ]
+    machine = result["machine"]
+    versions = ", ".join(f"{package} {version}" for package, version in result["versions"].items())
+    return "\n".join(
+        [
+            f"## {name.replace('_', ' ').capitalize()}",
+            "",
+            "| figure | value | bar | met |",
+            "|---|---:|---|---|",
+            *rows,
+            "",
+            f"`{result['command']}`, seed {result['seed']}, {result['when']}, {duration_text(result['seconds'])}.",
+            f"On {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}.",
+            f"With {versions}.",
+            "",
+        ]
+    )
+
+
+def cell(text: str) -> str:
+    """Text that a Markdown table shows as it is: a bare ``<`` starts HTML and a ``|`` ends the cell."""
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds, or minutes and seconds from two minutes on."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes >= 2 else f"{seconds:.1f} s"
+
+
+def page(files: Sequence[Path]) -> str:
+    """The whole page, in the order of the files.
+
+    Raises:
+        InputError: a file is not the result of a full benchmark.
+    """
+    return "\n".join([HEADER, *(section(path.stem, read(path)) for path in files)])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Writes the page; status 2 where a file cannot be used."""
+    args = parse(Args, __doc__, argv)
+    files = sorted(args.results.glob("*.json"))
+    if not files:
+        print(f"{args.results}: no results; run `make results`", file=sys.stderr)
+        return 2
+    try:
+        text = page(files)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return error.exit_status
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    args.output.write_text(text, encoding="utf-8")
+    print(f"{args.output}: {len(files)} benchmarks")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

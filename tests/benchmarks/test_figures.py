@@ -1,0 +1,188 @@
+"""The part that benchmarks share."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+
+import figures
+from figures import Figure, Figures, parse
+
+SCRIPT = '''"""Says that two is small."""
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated
+
+import figures
+from figures import Figures, parse
+
+
+@dataclass(frozen=True)
+class Args(figures.Args):
+    """What to count."""
+
+    number: Annotated[int, "what is counted"] = 2
+
+
+def main() -> int:
+    args = parse(Args, __doc__)
+    table = Figures(args)
+    table.add("number", args.number, "<= 3")
+    table.add("number squared", args.number**2)
+    return table.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
+'''
+
+
+@dataclass(frozen=True)
+class Args(figures.Args):
+    """One option of each type."""
+
+    learning_rate: Annotated[float, "step"] = 0.5
+    name: str = "tpe"
+    count: int | None = None
+    plots: bool = True
+
+
+def run_script(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Runs the benchmark above as a user would."""
+    script = folder / "small_numbers.py"
+    script.write_text(SCRIPT)
+    return subprocess.run(
+        [sys.executable, script, *options],
+        env={"PYTHONPATH": str(figures.ROOT / "benchmarks"), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_benchmark_prints_its_table_and_writes_its_result(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "out.json"
+    done = run_script(tmp_path, "--quick", "--seed", "7", "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    assert [line.split() for line in done.stdout.splitlines()[:3]] == [
+        ["figure", "value", "bar", "met"],
+        ["number", "2", "<=", "3", "yes"],
+        ["number", "squared", "4", "-", "-"],
+    ]
+    result = json.loads(file.read_text())
+    assert result["figures"] == [
+        {"name": "number", "value": 2, "bar": "<= 3", "met": True},
+        {"name": "number squared", "value": 4, "bar": None, "met": None},
+    ]
+    assert (result["command"], result["seed"]) == ("python benchmarks/small_numbers.py --quick --seed 7", 7)
+    assert set(result) == {"command", "seed", "versions", "machine", "when", "seconds", "figures"}
+    assert 0 <= result["seconds"] < 60
+    assert result["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert result["machine"]["cores"] >= 1 and result["machine"]["memory_gib"] > 0
+
+
+def test_a_missed_bar_is_the_exit_status(tmp_path: Path) -> None:
+    done = run_script(tmp_path, "--number", "4")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[1].split()[-1] == "no"
+
+
+def test_help_says_what_each_option_is(tmp_path: Path) -> None:
+    done = run_script(tmp_path, "--help")
+    assert done.returncode == 0
+    assert all(
+        text in done.stdout for text in ("two is small", "--number", "what is counted", "(default: 2)", "--quick")
+    )
+
+
+def test_a_wrong_option_is_refused(tmp_path: Path) -> None:
+    done = run_script(tmp_path, "--number", "many")
+    assert done.returncode == 2 and "many" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "bar", "met"),
+    [
+        (1.5, "<= 1.5", True),
+        (1.51, "<= 1.5", False),
+        (5, ">= 5", True),
+        (4.99, ">=5", False),
+        (10, "== 10", True),
+        (9, "== 10", False),
+        (1, "< 1", False),
+        (1, "> 1", False),
+        (math.nan, "<= 1", False),
+        (math.nan, ">= 1", False),
+        (math.inf, "<= 1e9", False),
+        (3, None, None),
+    ],
+)
+def test_a_value_meets_its_bar(value: float, bar: str | None, met: bool | None) -> None:
+    assert Figure("x", value, bar).met is met
+
+
+@pytest.mark.parametrize("bar", ["1.5", "<=", "<= few", "~ 3", ""])
+def test_a_bar_that_says_nothing_is_refused_when_it_is_added(bar: str) -> None:
+    with pytest.raises(ValueError):
+        Figures(Args(), "x.py").add("x", 1.0, bar)
+
+
+def test_a_value_that_json_lacks_is_null() -> None:
+    assert Figure("x", math.nan, "<= 1").as_json() == {"name": "x", "value": None, "bar": "<= 1", "met": False}
+
+
+def test_options_are_read_by_their_types() -> None:
+    read = parse(
+        Args, argv=["--learning-rate", "0.1", "--name", "de", "--count", "3", "--no-plots", "--json", "a.json"]
+    )
+    assert read == Args(learning_rate=0.1, name="de", count=3, plots=False, json=Path("a.json"))
+    assert parse(Args, argv=[]) == Args()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--seed", "3", "--quick"],
+        ["--learning-rate", "0.1", "--name", "two words", "--no-plots", "--count", "0"],
+    ],
+)
+def test_the_command_of_a_result_gives_the_same_arguments(options: list[str]) -> None:
+    read = parse(Args, argv=options)
+    words = shlex.split(Figures(read, "/somewhere/speed.py").command())
+    assert words[:2] == ["python", "benchmarks/speed.py"]
+    assert parse(Args, argv=words[2:]) == read
+
+
+def test_a_type_that_no_option_can_have_is_refused() -> None:
+    @dataclass(frozen=True)
+    class Odd(figures.Args):
+        sizes: list[int] | None = None
+
+    with pytest.raises(TypeError, match=r"Odd\.sizes"):
+        parse(Odd, argv=[])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (2.0, "2"),
+        (1500, "1500"),
+        (0.00012345, "0.0001234"),
+        (1.23456, "1.235"),
+        (math.nan, "-"),
+        (None, "-"),
+        (math.inf, "inf"),
+    ],
+)
+def test_values_are_shown_to_four_figures(value: float | None, text: str) -> None:
+    assert figures.value_text(value) == text

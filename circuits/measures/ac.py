@@ -10,6 +10,7 @@ frequency of the sweep on. Definitions: Gray, Hurst, Lewis, Meyer, "Analysis and
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +51,8 @@ def _transfer(plots: Plots, analysis: str, arguments: Arguments) -> tuple[Floats
     if arguments.get("input"):
         output = output / signals.values(plot, arguments["input"])
     frequency = np.real(plot.scale)
-    if frequency.size != output.size or frequency.size < 2:
-        raise NotFound(f"the sweep of {analysis!r} has fewer than two frequencies")
+    if frequency.size != output.size or frequency.size == 0:
+        raise NotFound(f"the sweep of {analysis!r} gave no transfer function")
     return frequency, output
 
 
@@ -66,7 +67,7 @@ def _phase(transfer: NDArray[np.complex128], polarity: str) -> Floats:
     return phase - _REFERENCE[polarity](float(phase[0]))
 
 
-_REFERENCE = {
+_REFERENCE: dict[str, Callable[[float], int]] = {
     "auto": lambda start: 180 * math.floor(start / 180 + 0.75),
     "non_inverting": lambda start: 360 * math.floor(start / 360 + 0.625),
     "inverting": lambda start: 360 * math.floor(start / 360 + 0.125) + 180,

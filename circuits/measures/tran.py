@@ -200,7 +200,7 @@ def _thd_script(result: str, analysis: Analysis, arguments: Arguments) -> list[s
         f"set fourgridsize={_GRID * periods}",
         "set polydegree=1",
         f"let {result}_wave = {signals.expression(arguments['node'])}",
-        f"fourier {number(arguments['fundamental'] / periods)} {result}_wave > /dev/null",
+        f"fourier {number(arguments['fundamental'] / periods)} {result}_wave",
         f"let {result}_calls = ${FOURIER_CALLS}+1",
         f'set {FOURIER_CALLS}="$&{result}_calls"',
         f"let {spectrum} = fourier{{${FOURIER_CALLS}}}1[1]",

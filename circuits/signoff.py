@@ -1,0 +1,139 @@
+"""The sign-off: an independent run of ``ngspice -n -b`` on the sized deck, compared with the reported metrics.
+
+The deck carries a ``.control`` block of our own, which :func:`control_block` writes and whose output
+:func:`read_printed` reads. Every measure leaves its figure in a vector of its own, ``m_`` and the metric's name (so that
+it cannot hide a net of that name), and one line prints it: ``echo "gain = $&m_gain"``, six significant digits. A figure
+that does not exist prints ``gain =`` and nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from circuits.bench import Analysis, Measure
+from circuits.measures import KINDS
+from circuits.measures.scripts import FOURIER_CALLS, number, plot_variable
+
+__all__ = ["control_block", "read_printed", "result_vector", "take_commands"]
+
+_PRINTED = re.compile(r"^(\S+) = ([-+]?\d\S*)\s*$", re.MULTILINE)
+_TOTALS = re.compile(r"\b([io]noise_total)\b", re.IGNORECASE)
+
+
+def control_block(analyses: Sequence[Analysis], measures: Sequence[Measure], sources: Sequence[str]) -> list[str]:
+    """The body of a ``.control`` block that runs the analyses and prints ``metric = value``.
+
+    Analyses that set their own stimulus come last, because they change the sources' AC magnitudes; a measure is taken
+    while its analysis is the latest one, as operating points of devices demand, or as soon as every analysis that it
+    reads was run.
+
+    Args:
+        analyses: to run.
+        measures: to print. Those that ngspice cannot compute get a comment instead.
+        sources: the independent sources of the deck ("vdd", "v.x1.v1"), for the stimuli.
+    """
+    vectors = _result_vectors(measures)
+    ordered = sorted(analyses, key=lambda analysis: bool(analysis.stimulus))
+    waiting, ran = list(measures), set[str]()
+    lines = [f"set {FOURIER_CALLS}=0"]
+    for analysis in ordered:
+        lines += ["", *_run(analysis, sources)]
+        ran.add(analysis.name)
+        ready = [measure for measure in waiting if _needs(measure) <= ran]
+        waiting = [measure for measure in waiting if measure not in ready]
+        for measure in sorted(ready, key=lambda measure: measure.analysis != analysis.name):
+            own = next(each for each in analyses if each.name == measure.analysis)
+            lines += _measure_lines(measure, own, vectors, current=analysis.name)
+    return lines
+
+
+def read_printed(text: str) -> dict[str, float]:
+    """The figures that the block printed, by metric; one that does not exist is absent.
+
+    Args:
+        text: the standard output of ngspice.
+    """
+    return {name: float(figure) for name, figure in _PRINTED.findall(text) if _is_number(figure)}
+
+
+def take_commands(result: str, analysis: str, take: str, earlier: Mapping[str, str] | None = None) -> list[str]:
+    """Commands after which the vector ``result`` of the current plot holds what ``take`` says.
+
+    Args:
+        result: the vector.
+        analysis: the kind of the current plot's analysis. ``meas`` knows ac, dc, tran and sp; for every other kind
+            ``take`` is an expression, such as "v(out)-v(ref)" or "onoise_total".
+        take: the phrase: "max vdb(out)", or "param='gain-3'" over earlier measures of the same analysis.
+        earlier: metric -> vector of the measures that a "param" may name.
+    """
+    phrase = take.strip()
+    parameter = re.fullmatch(r"param\s*=?\s*(['\"{]?)(.*?)['\"}]?", phrase, re.IGNORECASE | re.DOTALL)
+    if parameter is None and analysis in ("ac", "dc", "tran", "sp"):
+        return [f"meas {analysis} {result} {phrase}"]
+    expression = parameter[2] if parameter else phrase
+    for name, vector in (earlier or {}).items():
+        expression = re.sub(rf"(?<![\w.(]){re.escape(name)}(?![\w.(])", vector, expression, flags=re.IGNORECASE)
+    if analysis == "noise":
+        expression = _TOTALS.sub(r"{$plot_noise_totals}.\1", expression)
+    return [f"let {result} = {expression}"]
+
+
+def result_vector(metric: str) -> str:
+    """The vector that holds a metric's figure."""
+    return "m_" + re.sub(r"\W", "_", metric.lower(), flags=re.ASCII)
+
+
+def _result_vectors(measures: Iterable[Measure]) -> dict[str, str]:
+    """A vector for each metric, all different."""
+    vectors: dict[str, str] = {}
+    for measure in measures:
+        vector = result_vector(measure.name)
+        while vector in vectors.values():
+            vector += "_"
+        vectors[measure.name] = vector
+    return vectors
+
+
+def _needs(measure: Measure) -> set[str]:
+    """The analyses that a measure reads."""
+    others = KINDS[measure.kind].other_analyses(measure.arguments) if measure.kind else ()
+    return {measure.analysis, *others}
+
+
+def _run(analysis: Analysis, sources: Sequence[str]) -> list[str]:
+    """Set the stimulus, run the analysis, and note its plot."""
+    lines = [f"* {analysis.name}"]
+    if analysis.stimulus:
+        magnitudes = {source.lower(): magnitude for source, magnitude in analysis.stimulus}
+        for source in sources:
+            magnitude = magnitudes.get(source.lower(), 0.0)
+            lines.append(f"alter {source} acmag = {number(magnitude)}")
+            if magnitude:
+                lines.append(f"alter {source} acphase = 0")
+    lines.append(analysis.command)
+    if analysis.kind == "noise":
+        lines += ["set plot_noise_totals=$curplot", "setplot previous"]
+    return [*lines, f"set {plot_variable(analysis.name)}=$curplot"]
+
+
+def _measure_lines(measure: Measure, own: Analysis, vectors: Mapping[str, str], *, current: str) -> list[str]:
+    vector = vectors[measure.name]
+    if measure.kind:
+        commands = KINDS[measure.kind].commands(vector, own, measure.arguments)
+    else:
+        commands = take_commands(vector, own.kind, measure.take or "", vectors)
+    if commands is None:
+        return [f"* {measure.name}: ngspice has no command for it"]
+    lines = [*commands, f'echo "{measure.name} = $&{vector}"']
+    if own.name == current:
+        return lines
+    return [f"setplot ${plot_variable(own.name)}", *lines, f"setplot ${plot_variable(current)}"]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -20,8 +20,8 @@ Value: TypeAlias = float | int | str
 Point: TypeAlias = Mapping[str, Value]
 """A design in physical values, by variable name."""
 
-_DIGITS = 9
-"""Significant digits of a continuous value: a deck stays readable, and a design is its own key in the record."""
+_DIGITS, _GRID_DIGITS = 9, 12
+"""Significant digits of a value, continuous or on a grid: a deck stays readable, a design is its own key in a record."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,8 @@ class Variable:
     def _rounded(self, number: float) -> float | int:
         if self.integer:
             return round(number)
-        return min(max(float(f"{number:.{_DIGITS}g}"), self.low), self.high)
+        digits = _DIGITS if self.grid is None else _GRID_DIGITS
+        return min(max(float(f"{number:.{digits}g}"), self.low), self.high)
 
 
 @dataclass(frozen=True)

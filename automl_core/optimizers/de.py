@@ -1,6 +1,6 @@
 """Differential evolution, through pymoo.
 
-Source: Storn and Price, "Differential Evolution" (1997); the variant DE/rand/1/bin with dithered step as pymoo has it.
+Source: Storn and Price, "Differential Evolution" (1997); the variant DE/best/1/bin.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from automl_core.specs import Specs
 
 __all__ = ["DifferentialEvolution"]
 
-_LARGEST, _LEAST = 64, 12
+_LARGEST, _LEAST = 48, 24
 """Bounds of the population; between them, four members a variable and a twentieth of the budget at most."""
 
 
@@ -59,7 +59,7 @@ class DifferentialEvolution(Generations):
         sampling = qmc.LatinHypercube(dim, rng=np.random.default_rng(self._seed)).random(self._size)
         if self.best is not None:
             sampling[0] = self._relaxation.expand(self.best.unit)
-        algorithm = DE(pop_size=self._size, sampling=sampling, variant="DE/rand/1/bin", CR=0.9, F=0.5)
+        algorithm = DE(pop_size=self._size, sampling=sampling, variant="DE/best/1/bin", CR=0.9, F=0.7)
         box = PymooProblem(n_var=dim, n_obj=1, xl=np.zeros(dim), xu=np.ones(dim))
         algorithm.setup(box, seed=self._seed, termination=NoTermination())
         return algorithm

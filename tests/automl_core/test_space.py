@@ -85,7 +85,11 @@ def test_contradictions_are_refused_with_their_values(fields: dict[str, object],
 
 def space() -> DesignSpace:
     return DesignSpace(
-        [Variable("w", 1.0, 4.0, start=2.0), Variable("kind", choices=("x", "y", "z")), Variable("r", 1, 9, integer=True)],
+        [
+            Variable("w", 1.0, 4.0, start=2.0),
+            Variable("kind", choices=("x", "y", "z")),
+            Variable("r", 1, 9, integer=True),
+        ],
         [Node("m1", "nmos", {"vth": 0.4}, {"w": "w"}), Node("m2", "nmos", {"vth": 0.4}, {"w": "w"})],
         [Edge("m1", "m2", "gate")],
     )

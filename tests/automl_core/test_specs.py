@@ -74,7 +74,9 @@ def test_feasible_designs_are_ordered_by_merit_only_infeasible_ones_by_violation
 
 def test_the_worst_over_scenarios_is_taken_by_the_spec_not_by_size() -> None:
     specs = Specs([Spec("offset", minimum=-5.0, maximum=2.0), Spec("gain", minimum=10.0)])
-    worst = specs.worst({"a": {"offset": -3.0, "gain": 30.0, "other": 1.0}, "b": {"offset": 2.5, "gain": 12.0, "other": 2.0}})
+    worst = specs.worst(
+        {"a": {"offset": -3.0, "gain": 30.0, "other": 1.0}, "b": {"offset": 2.5, "gain": 12.0, "other": 2.0}}
+    )
     assert worst == {"offset": 2.5, "gain": 12.0, "other": 1.0}
     assert math.isnan(specs.worst({"a": {"gain": 1.0, "offset": 0.0}, "b": {"offset": 0.0}})["gain"])
 

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from automl_core.budget import Budget
+from automl_core.errors import InputError
+from automl_core.optimizers import make, names
+from automl_core.optimizers.portfolio import choose
+from automl_core.pool import Pool
+from automl_core.problem import Problem
+from automl_core.record import Record
+from automl_core.space import DesignSpace, Variable
+from automl_core.specs import Spec, Specs
+from automl_core.study import Study
+from automl_core.testing import Allocation, Cliff, Corners, Kinds, Rosenbrock, check_optimizer, check_problem
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_optimizer_keeps_its_contract(name: str) -> None:
+    check_optimizer(name)
+
+
+@pytest.mark.parametrize("problem", [Rosenbrock(3), Corners(), Allocation(), Kinds(), Cliff()])
+def test_every_toy_keeps_the_contract_of_a_problem(problem: Problem) -> None:
+    check_problem(lambda: problem)
+
+
+def best(name: str, problem: Problem, specs: Specs, evaluations: int, seed: int) -> Study:
+    study = Study(problem, specs, Pool(problem), Record.create(":memory:"), budget=Budget(evaluations=evaluations))
+    study.run(make(name, problem.space, specs, seed, study.budget), stop="budget")
+    return study
+
+
+@pytest.mark.parametrize("name", ["cmaes", "de", "auto"])
+def test_known_optima_are_found(name: str) -> None:
+    valley = best(name, Rosenbrock(3), Specs([Spec("value", goal="minimize")]), 3000, 0)
+    assert valley.best is not None and valley.best.metrics["value"] < 1e-3
+    corners = best(name, Corners(), Corners.specs, 2500, 0)
+    assert corners.best is not None and corners.best.metrics["distance"] == pytest.approx(1.0, abs=0.02)
+    kinds = best(name, Kinds(), Kinds.specs, 1500, 0)
+    assert kinds.best is not None and kinds.best.point["material"] == "b" and kinds.best.point["shape"] == "round"
+    assert kinds.best.metrics["value"] < 0.01
+    shared = best(name, Allocation(), Allocation.specs, 1000, 0)
+    assert shared.best is not None and shared.best.metrics["value"] > 0.99 * 24.2164
+
+
+@pytest.mark.parametrize("name", ["cmaes", "de"])
+def test_search_beats_chance_at_equal_evaluations(name: str) -> None:
+    specs = Specs([Spec("value", goal="minimize")])
+
+    def median(name: str) -> float:
+        return float(np.median([best(name, Rosenbrock(6), specs, 600, s).best.metrics["value"] for s in range(5)]))  # type: ignore[union-attr]
+
+    assert median(name) < 0.5 * median("random")
+
+
+def test_auto_says_what_it_picked_and_why() -> None:
+    numbers = DesignSpace([Variable(f"x{i}") for i in range(10)])
+    kinds = DesignSpace([Variable(f"k{i}", choices=tuple(range(9))) for i in range(10)])
+    few = choose(numbers, Budget(evaluations=20))
+    assert few.name == "random" and "10 variables, 20 evaluations" in few.reason
+    assert choose(numbers, Budget(evaluations=2000)).name == "cmaes"
+    assert choose(kinds, Budget(evaluations=2000)).name == "de"
+    assert choose(numbers, Budget(seconds=10, evaluation_seconds=1.0)).name == "random", "a time buys ten evaluations"
+    assert "1e+03 ms each" in choose(numbers, Budget(seconds=10, evaluation_seconds=1.0)).reason
+
+
+def test_an_unknown_name_is_answered_by_the_nearest() -> None:
+    with pytest.raises(InputError, match="did you mean 'cmaes'"):
+        make("cmase", Cliff().space, Cliff.specs, 0, Budget())

@@ -1,0 +1,223 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from automl_core.budget import Budget
+from automl_core.errors import EvaluationTimeout, RecordError
+from automl_core.optimizers import make
+from automl_core.pool import Pool
+from automl_core.problem import Evaluation, Point, Problem, Trial
+from automl_core.record import Record
+from automl_core.specs import Spec, Specs
+from automl_core.study import Study, evaluation_seed
+from automl_core.testing import Allocation, Cliff, Corners, Kinds, Rosenbrock
+
+
+class Counted:
+    """A problem that counts how often it is evaluated."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.space, self.scenarios = problem.space, problem.scenarios
+        self.calls: list[tuple[Point, str, int]] = []
+
+    def evaluate(self, point: Point, scenario: str, seed: int) -> Evaluation:
+        self.calls.append((point, scenario, seed))
+        return self.problem.evaluate(point, scenario, seed)
+
+
+def study(problem: Problem, specs: Specs, path: Path | None = None, **settings: object) -> Study:
+    record = Record.create(":memory:") if path is None else Record.open(path) if path.exists() else Record.create(path)
+    return Study(problem, specs, Pool(problem), record, **settings)  # type: ignore[arg-type]
+
+
+def essence(trials: list[Trial]) -> list[tuple[object, ...]]:
+    return [(t.number, t.asked.tolist(), dict(t.point), repr(t.metrics), t.status, t.error, t.cost) for t in trials]
+
+
+def test_the_budget_counts_evaluations_and_is_never_exceeded() -> None:
+    problem = Counted(Rosenbrock(2))
+    run = study(problem, Specs([Spec("value", maximum=-1.0)]), budget=Budget(evaluations=37))
+    assert run.run(make("random", problem.space, run.specs, 0, run.budget)) == "budget"
+    assert run.spent == len(problem.calls) == len(run.trials) == 37
+
+
+def test_a_known_design_is_not_evaluated_again() -> None:
+    problem = Counted(Kinds())
+    run = study(problem, Kinds.specs)
+    asked = np.array([[0.1, 0.1, 0.5, 0.5], [0.1, 0.2, 0.5, 0.5], [0.1, 0.1, 0.5, 0.5]])
+    first = run.evaluate(asked)
+    again = run.evaluate(asked[:1])
+    assert [t.number for t in first] == [0, 0, 0] and again[0].number == 0
+    assert len(problem.calls) == run.spent == 1
+    assert [t.asked.tolist() for t in first] == asked.tolist(), "each is told for what was asked"
+
+
+def test_designs_are_repaired_before_they_are_evaluated() -> None:
+    run = study(Allocation(), Allocation.specs)
+    (trial,) = run.evaluate(np.ones((1, 4)))
+    assert trial.metrics["cost"] <= Allocation.limit
+    assert Allocation().space.decode(trial.unit) == trial.point
+    assert trial.asked.tolist() == [1, 1, 1, 1]
+
+
+def test_a_failure_is_a_trial_and_the_study_goes_on() -> None:
+    run = study(Cliff(), Cliff.specs)
+    failed, fine = run.evaluate(np.array([[0.1, 0.5, 0.5], [0.5, 0.2, 0.1]]))
+    assert (
+        failed.status == "failed"
+        and failed.error == "x0 is 0.1, below 1/3"
+        and failed.metrics.get("sum", math.nan) != 0
+    )
+    assert fine.status == "ok" and fine.metrics["sum"] == pytest.approx(0.8)
+    assert run.best is not None and run.best.number == 1
+
+
+def test_a_timeout_has_its_own_status() -> None:
+    class Slow(Rosenbrock):
+        def evaluate(self, point: Point, scenario: str, seed: int) -> Evaluation:
+            raise EvaluationTimeout("ran past 1 s")
+
+    run = study(Slow(2), Rosenbrock.specs)
+    assert run.evaluate(np.array([[0.5, 0.5]]))[0].status == "timeout"
+    assert run.best is None
+
+
+def test_scenarios_are_raced_and_the_best_is_verified_in_all() -> None:
+    problem = Counted(Corners())
+    run = study(problem, Corners.specs)
+    near = run.evaluate(np.array([[0.5, 0.5]]))[0]
+    far = run.evaluate(np.array([[0.99, 0.99]]))[0]
+    assert (
+        near.status == "ok" and set(near.by_scenario) == {"nominal", "low", "high"} and near.metrics["distance"] == 1.0
+    )
+    assert far.status == "raced" and list(far.by_scenario) == ["nominal"] and far.cost == 1
+    assert run.spent == len(problem.calls) == 4
+
+
+def test_racing_never_changes_which_design_is_best() -> None:
+    asked = np.random.default_rng(5).random((200, 2))
+    run = study(Corners(), Corners.specs)
+    for batch in np.split(asked, 20):
+        run.evaluate(batch)
+    worst = np.max([(6 * asked[:, 0] - 3 - s) ** 2 + (6 * asked[:, 1] - 3) ** 2 for s in (0, -1, 1)], axis=0)
+    assert run.best is not None
+    assert run.best.asked.tolist() == asked[np.argmin(worst)].tolist()
+    assert run.spent < 600 * 0.7, "most of the corners of most designs were spared"
+
+
+def test_the_scenario_that_was_worst_most_often_comes_first() -> None:
+    problem = Counted(Corners())
+    run = study(problem, Corners.specs)
+    run.evaluate(np.array([[0.30, 0.5]]))
+    run.evaluate(np.array([[0.32, 0.5]]))
+    problem.calls.clear()
+    run.evaluate(np.array([[0.35, 0.5]]))
+    assert [scenario for _, scenario, _ in problem.calls][:2] == ["nominal", "high"], "x < 0 is farthest from +1"
+
+
+def test_the_budget_is_exact_in_the_middle_of_a_race() -> None:
+    problem = Counted(Corners())
+    run = study(problem, Corners.specs, budget=Budget(evaluations=5))
+    trials = run.evaluate(np.array([[0.5, 0.5], [0.5, 0.51], [0.5, 0.49]]))
+    assert len(problem.calls) == run.spent == 5
+    assert sorted(t.status for t in trials) == ["ok", "raced", "raced"] or all(t.status == "raced" for t in trials)
+
+
+def test_every_evaluation_has_its_own_seed_which_the_study_seed_decides() -> None:
+    problem = Counted(Rosenbrock(2))
+    study(problem, Rosenbrock.specs, seed=1).evaluate(np.random.default_rng(0).random((20, 2)))
+    seeds = [seed for _, _, seed in problem.calls]
+    assert len(set(seeds)) == 20
+    point = problem.calls[0][0]
+    assert evaluation_seed(1, point) == seeds[0] != evaluation_seed(2, point)
+    assert evaluation_seed(1, dict(reversed(list(point.items())))) == seeds[0], "the order of the names does not matter"
+
+
+@pytest.mark.parametrize("name", ["random", "cmaes", "de"])
+@pytest.mark.parametrize("cut", [1, 17, 60])
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(name: str, cut: int, tmp_path: Path) -> None:
+    problem, specs = Counted(Cliff()), Specs([Spec("sum", maximum=0.1)])
+
+    def go(path: Path, evaluations: int) -> Study:
+        run = study(problem, specs, path, seed=4, budget=Budget(evaluations=evaluations))
+        run.run(make(name, problem.space, specs, 4, Budget(evaluations=120)))
+        return run
+
+    whole = essence(go(tmp_path / "whole.sqlite", 120).trials)
+    path = tmp_path / "cut.sqlite"
+    interrupted = Study(
+        problem,
+        specs,
+        Pool(problem),
+        Record.create(path),
+        seed=4,
+        budget=Budget(evaluations=120),
+        progress=stop_at(cut),
+    )
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.run(make(name, problem.space, specs, 4, Budget(evaluations=120)))
+    problem.calls.clear()
+    resumed = go(path, 120)
+    assert essence(resumed.trials) == whole
+    assert len(problem.calls) == 120 - len(interrupted.trials), "no evaluation is repeated"
+
+
+def stop_at(cut: int):  # type: ignore[no-untyped-def]
+    def progress(run: Study) -> None:
+        if len(run.trials) >= cut:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_a_record_of_another_history_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "study.sqlite"
+    study(Rosenbrock(2), Rosenbrock.specs, path).evaluate(np.array([[0.1, 0.2], [0.3, 0.4]]))
+    with pytest.raises(RecordError, match="does not follow"):
+        study(Rosenbrock(2), Rosenbrock.specs, path).evaluate(np.array([[0.3, 0.4], [0.7, 0.7]]))
+
+
+def test_changed_specs_score_an_old_record_without_an_evaluation(tmp_path: Path) -> None:
+    path = tmp_path / "study.sqlite"
+    study(Corners(), Corners.specs, path).evaluate(np.array([[0.5, 0.5], [0.6, 0.5]]))
+    strict = Specs([Spec("distance", maximum=1.5)])
+    scores = [strict.score(strict.worst(t.by_scenario)) for t in Record.open(path).trials() if t.status == "ok"]
+    assert scores[0].feasible
+    assert all(not score.feasible for score in scores[1:])
+
+
+def test_met_stops_at_the_first_design_that_meets_all_specs() -> None:
+    run = study(Rosenbrock(2), Specs([Spec("value", maximum=50.0)]), budget=Budget(evaluations=1000))
+    assert run.run(make("random", run.problem.space, run.specs, 0, run.budget)) == "met"
+    assert len(run.trials) <= 2 * 16
+
+
+def test_stall_goes_on_while_the_goal_improves() -> None:
+    run = study(Corners(), Corners.specs, budget=Budget(evaluations=20000))
+    assert run.run(make("cmaes", run.problem.space, run.specs, 0, run.budget)) == "stall"
+    assert run.best is not None and run.best.metrics["distance"] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_small_space_ends_when_all_of_it_is_known() -> None:
+    class Few(Kinds):
+        @property
+        def space(self):  # type: ignore[no-untyped-def]
+            from automl_core.space import DesignSpace, Variable
+
+            return DesignSpace([Variable("n", 1, 3, integer=True), Variable("material", choices=("a", "b"))])
+
+        def evaluate(self, point: Point, scenario: str, seed: int) -> Evaluation:
+            return Evaluation({"value": float(point["n"])})
+
+    run = study(Few(), Kinds.specs, budget=Budget(evaluations=1000))
+    assert run.run(make("random", run.problem.space, run.specs, 0, run.budget)) == "exhausted"
+    assert len(run.trials) == 6
+
+
+def test_trial_zero_is_the_designers_own() -> None:
+    run = study(Corners(), Corners.specs, budget=Budget(evaluations=30))
+    run.run(make("random", run.problem.space, run.specs, 0, run.budget))
+    assert dict(run.trials[0].point) == {"x": 2.5, "y": 2.5}

@@ -21,7 +21,7 @@ Point: TypeAlias = Mapping[str, Value]
 """A design in physical values, by variable name."""
 
 _DIGITS, _GRID_DIGITS = 9, 12
-"""Significant digits of a value, continuous or on a grid: a deck stays readable, a design is its own key in a record."""
+"""Significant digits of a value, continuous or on a grid: decks stay readable, and a design is its own key."""
 
 
 @dataclass(frozen=True)

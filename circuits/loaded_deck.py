@@ -1,0 +1,306 @@
+"""A deck in libngspice, ready to be evaluated: parameters in; analyses, measures, operating points out.
+
+Every analysis of ngspice unmakes and makes the circuit's matrix and states anew (CKTunsetup and CKTsetup in
+cktdojob.c), and every parameter is set at every point: what a point gives does not depend on the points before it,
+bitwise, in both modes. ``tests/circuits/test_simulator.py`` holds this.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl_core.errors import EvaluationError, InputError
+from circuits.bench import Analysis, Bench, Measure, Reading
+from circuits.gate import checked, flattened
+from circuits.measures import KINDS, NotFound
+from circuits.operating_point import OperatingPoints
+from circuits.plots import NgspicePlot, VectorNames
+from circuits.stimuli import Drive, Stimuli
+
+if TYPE_CHECKING:
+    from circuits.ngspice import Library
+
+__all__ = ["LibraryGone", "LoadedDeck"]
+
+_LINE_BYTES = 900  # ngspice copies a command into 1024 bytes and drops the rest
+_ERROR = re.compile(rb"error|could not|can't|undefined|unknown|not found|closing", re.IGNORECASE)
+_NOT_LOADED = (b"circuit not parsed", b"aren't any circuits")
+_CHATTER = re.compile(
+    rb"(Trying gmin|Supplies reduced|Note:|Doing analysis|No\. of Data|Reference value|Circuit:|\*\*)"
+)
+_INTERNAL = re.compile(r"@[\w.#]+\[\w+\]")
+_KINDS_OF_MEAS = ("ac", "dc", "tran", "sp")
+
+
+class LibraryGone(Exception):
+    """ngspice asked to be unloaded: this process cannot go on."""
+
+
+@dataclass
+class _Step:
+    """An analysis with all that is done around it."""
+
+    analysis: Analysis
+    command: bytes
+    takes: list[tuple[str, bytes, bytes]] = field(default_factory=list)
+    """(metric, the vector that holds it, the command)"""
+    internals: tuple[str, ...] = ()
+    """Device vectors ("@m1[gm]") that measures read: ngspice keeps them only where told to."""
+    drive: Drive | None = None
+    """The AC stimulus; None: the deck's own."""
+    names: VectorNames | None = None
+
+
+class LoadedDeck:
+    """One deck in one library.
+
+    Args:
+        library: with nothing loaded.
+        bench: the deck, its analyses and measures.
+
+    Raises:
+        InputError: ngspice refuses the deck (in its words), or the bench holds what must not reach ngspice.
+    """
+
+    def __init__(self, library: Library, bench: Bench) -> None:
+        self.library = library
+        self._bench = bench
+        self._points = OperatingPoints(bench.devices)
+        self._load()
+        self._stimuli = Stimuli(library, self._send)
+        self._steps = [self._step(analysis) for analysis in bench.analyses]
+        self._steps.sort(key=lambda step: step.drive is not None)  # those with the deck's own stimulus first
+        self._operating_point = self._operating_point_step()
+        self._builtins = [(m, KINDS[m.kind], KINDS[m.kind].complete(m.arguments)) for m in bench.measures if m.kind]
+
+    def evaluate(
+        self,
+        values: Mapping[str, float],
+        *,
+        observe: bool = False,
+        waveforms: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> Reading:
+        """Set the parameters, run the analyses, take the measures.
+
+        Args:
+            values: by parameter; always the same ones.
+            observe: also read the operating points of the devices.
+            waveforms: analysis -> vectors to return (none named: all).
+
+        Raises:
+            EvaluationError: an analysis gave nothing; in the words of ngspice.
+            InputError: a parameter that the deck does not have.
+            LibraryGone: ngspice gave up.
+        """
+        start = time.perf_counter()
+        self.library.messages.clear()
+        try:
+            self._set(values)
+            return self._run(start, observe, waveforms or {})
+        finally:
+            if not self.library.gone:
+                self._stimuli.restore()
+                self.library.forget()
+
+    def words(self) -> str:
+        """What ngspice said that may be the reason of a fault, on one line."""
+        said = [m.partition(b" ")[2].strip() for m in self.library.messages if not _CHATTER.search(m)]
+        text = "; ".join(line.decode(errors="replace") for line in said if line)
+        return text if len(text) <= 1000 else f"{text[:300]} … {text[-690:]}"
+
+    # ------------------------------------------------------------------ loading
+
+    def _load(self) -> None:
+        lines = flattened(self._bench)
+        try:
+            self.library.load(lines)
+            refused = self.library.gone or (self._doubtful() and self._not_loaded())
+        except LibraryGone:
+            refused = True
+        if refused:
+            raise InputError(f"ngspice cannot load the deck: {self.words()}", remedy="correct the line that it names")
+        self.library.messages.clear()
+
+    def _doubtful(self) -> bool:
+        return any(_ERROR.search(message) for message in self.library.messages)
+
+    def _not_loaded(self) -> bool:
+        """Whether no analysis starts: some words are harmless ("can't find model 'cc'" for a capacitor of value cc)."""
+        said = list(self.library.messages)
+        self.library.command(b"op")
+        refused = any(word in message for message in self.library.messages for word in _NOT_LOADED)
+        self.library.forget()
+        self.library.messages[:] = said
+        return refused
+
+    def _step(self, analysis: Analysis) -> _Step:
+        step = _Step(analysis, checked(analysis.command, f"the analysis {analysis.name!r}").encode())
+        internals: list[str] = []
+        for measure in self._bench.measures:
+            if measure.take and measure.analysis == analysis.name:
+                step.takes.append(self._take(measure, analysis))
+                internals += _INTERNAL.findall(measure.take.lower())
+            elif measure.kind and analysis.name in (measure.analysis, *self._others(measure)):
+                internals += [name for name in KINDS[measure.kind].vectors(measure.arguments) if name.startswith("@")]
+        step.internals = tuple(dict.fromkeys(internals))
+        step.drive = self._stimuli.drive_of(analysis)
+        return step
+
+    @staticmethod
+    def _others(measure: Measure) -> tuple[str, ...]:
+        return KINDS[str(measure.kind)].other_analyses(measure.arguments)
+
+    @staticmethod
+    def _take(measure: Measure, analysis: Analysis) -> tuple[str, bytes, bytes]:
+        if analysis.kind not in _KINDS_OF_MEAS:
+            raise InputError(
+                f"the measure {measure.name!r}: `meas` reads no {analysis.kind} analysis, and {analysis.name!r} is one",
+                remedy="use a built-in `kind:` there",
+            )
+        phrase = checked(str(measure.take), f"the measure {measure.name!r}")
+        result = measure.name.lower() if re.fullmatch(r"[A-Za-z]\w*", measure.name) else f"m_{_digits(measure.name)}"
+        return measure.name, result.encode(), f"meas {analysis.kind} {result} {phrase}".encode()
+
+    def _operating_point_step(self) -> _Step:
+        """The analysis at which devices are observed: the first operating point, or one of its own."""
+        own = next((step for step in self._steps if step.analysis.kind == "op"), None)
+        return own or _Step(Analysis("", "op"), b"op")
+
+    # ------------------------------------------------------------------ evaluating
+
+    def _set(self, values: Mapping[str, float]) -> None:
+        if not values:
+            return
+        if self._bench.mode == "alter":
+            self._send([f"alter {t}={float(v)!r}" for name, v in values.items() for t in self._targets(name)])
+        else:
+            self._send([f"alterparam {name}={float(value)!r}" for name, value in values.items()])
+        said = self.library.messages
+        if any(b"rror" in message for message in said):
+            raise InputError(
+                f"a parameter cannot be set: {self.words()}", remedy="name a .param of the deck's top level"
+            )
+        if self._bench.mode != "alter":
+            self.library.command(b"reset")
+            self._stimuli.expanded()
+
+    def _targets(self, name: str) -> tuple[str, ...]:
+        try:
+            return self._bench.alters[name]
+        except KeyError:
+            raise InputError(f"{name!r} cannot be altered directly", remedy='use the mode "reset"') from None
+
+    def _send(self, commands: list[str]) -> None:
+        """Run short commands, many to a line: parsing a line costs more than altering a device."""
+        line = ""
+        for command in commands:
+            if line and len(line) + len(command) > _LINE_BYTES:
+                self.library.command(line.encode())
+                line = ""
+            line = f"{line};{command}" if line else command
+        if line:
+            self.library.command(line.encode())
+
+    def _run(self, start: float, observe: bool, waveforms: Mapping[str, tuple[str, ...]]) -> Reading:
+        metrics: dict[str, float] = dict.fromkeys((m.name for m in self._bench.measures), math.nan)
+        notes: dict[str, str] = {}
+        plots: dict[str, NgspicePlot] = {}
+        observations: dict[str, dict[str, float]] = {}
+        if observe and self._operating_point not in self._steps:
+            observations = self._observe(self._operating_point)[1]
+        for step in self._steps:
+            if observe and step is self._operating_point:
+                plots[step.analysis.name], observations = self._observe(step)
+            else:
+                plots[step.analysis.name] = self._analyse(step, step.internals)
+            for take in step.takes:
+                self._measure(take, metrics, notes)
+        self._compute(plots, metrics, notes)
+        return Reading(
+            metrics=metrics,
+            notes=notes,
+            observations=observations,
+            waveforms={name: self._waveforms(plots, name, wanted) for name, wanted in waveforms.items()},
+            seconds=time.perf_counter() - start,
+        )
+
+    def _observe(self, step: _Step) -> tuple[NgspicePlot, dict[str, dict[str, float]]]:
+        if not self._points.known:
+            self._analyse(step, step.internals)
+            self._points.learn(self.library)
+        plot = self._analyse(step, tuple(dict.fromkeys((*step.internals, *self._points.vectors()))))
+        return plot, self._points.read(self.library, self.library.plot())
+
+    def _analyse(self, step: _Step, internals: tuple[str, ...]) -> NgspicePlot:
+        library = self.library
+        if step.drive is not None:
+            self._stimuli.apply(step.drive)
+        before = library.plot()
+        said = len(library.messages)
+        if internals:
+            self._save(internals)
+        library.command(step.command)
+        if internals:
+            library.command(b"delete all")
+        plot = library.plot()
+        if plot == before or not plot.startswith(step.analysis.kind.encode()) or self._aborted(said):
+            raise EvaluationError(
+                f"{step.analysis.name or 'op'} gave no result: {self.words() or 'ngspice does not say why'}"
+            )
+        plots = library.plots()[1::-1] if step.analysis.kind == "noise" else [plot]
+        if step.names is None:
+            step.names = VectorNames(step.analysis.kind, [library.names(name) for name in plots])
+        return NgspicePlot(library, plots, step.names)
+
+    def _aborted(self, since: int) -> bool:
+        return any(b"aborted" in message or b"doAnalyses" in message for message in self.library.messages[since:])
+
+    def _save(self, internals: tuple[str, ...]) -> None:
+        line = "save all"
+        for name in internals:
+            if len(line) > _LINE_BYTES:
+                self.library.command(line.encode())
+                line = "save"
+            line += f" {name}"
+        self.library.command(line.encode())
+
+    def _measure(self, take: tuple[str, bytes, bytes], metrics: dict[str, float], notes: dict[str, str]) -> None:
+        metric, vector, command = take
+        library, said = self.library, len(self.library.messages)
+        library.command(command)
+        failed = any(b"failed" in message or b"rror" in message for message in library.messages[said:])
+        value = None if failed else library.scalar(library.plot() + b"." + vector)
+        if value is None or not math.isfinite(value):
+            reason = b"; ".join(m.partition(b" ")[2].strip() for m in library.messages[said:]).decode(errors="replace")
+            metrics[metric], notes[metric] = math.nan, reason or f"ngspice measured {value}"
+        else:
+            metrics[metric] = value
+
+    def _compute(self, plots: Mapping[str, NgspicePlot], metrics: dict[str, float], notes: dict[str, str]) -> None:
+        with np.errstate(all="ignore"):
+            for measure, kind, arguments in self._builtins:
+                try:
+                    value = float(kind.figure(plots, measure.analysis, arguments))
+                    note = "" if math.isfinite(value) else f"it is {value}"
+                except NotFound as reason:
+                    value, note = math.nan, str(reason)
+                metrics[measure.name] = math.nan if note else value
+                if note:
+                    notes[measure.name] = note
+
+    def _waveforms(self, plots: Mapping[str, NgspicePlot], name: str, wanted: tuple[str, ...]) -> Mapping[str, Any]:
+        try:
+            return plots[name].waveforms(wanted)
+        except KeyError as error:
+            raise InputError(f"there is no waveform {error.args[0]!r} in the analysis {name!r}") from None
+
+
+def _digits(name: str) -> str:
+    return name.encode().hex()

@@ -1,9 +1,9 @@
 """The sign-off: an independent run of ``ngspice -n -b`` on the sized deck, compared with the reported metrics.
 
 The deck carries a ``.control`` block of our own, which :func:`control_block` writes and whose output
-:func:`read_printed` reads. Every measure leaves its figure in a vector of its own, ``m_`` and the metric's name (so that
-it cannot hide a net of that name), and one line prints it: ``echo "gain = $&m_gain"``, six significant digits. A figure
-that does not exist prints ``gain =`` and nothing.
+:func:`read_printed` reads. Every measure leaves its figure in a vector of its own, ``m_`` and the metric's name (so
+that it cannot hide a net of that name), and one line prints it: ``echo "gain = $&m_gain"``, six significant digits. A
+figure that does not exist prints ``gain =`` and nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from circuits.measures.scripts import FOURIER_CALLS, number, plot_variable
 
 __all__ = ["control_block", "read_printed", "result_vector", "take_commands"]
 
+_INTERNAL = re.compile(r"@[\w.#]+\[\w+\]")
 _PRINTED = re.compile(r"^(\S+) = ([-+]?\d\S*)\s*$", re.MULTILINE)
 _TOTALS = re.compile(r"\b([io]noise_total)\b", re.IGNORECASE)
 
@@ -38,7 +39,7 @@ def control_block(analyses: Sequence[Analysis], measures: Sequence[Measure], sou
     waiting, ran = list(measures), set[str]()
     lines = [f"set {FOURIER_CALLS}=0"]
     for analysis in ordered:
-        lines += ["", *_run(analysis, sources)]
+        lines += ["", *_run(analysis, sources, _internals(analysis, measures))]
         ran.add(analysis.name)
         ready = [measure for measure in waiting if _needs(measure) <= ran]
         waiting = [measure for measure in waiting if measure not in ready]
@@ -101,7 +102,18 @@ def _needs(measure: Measure) -> set[str]:
     return {measure.analysis, *others}
 
 
-def _run(analysis: Analysis, sources: Sequence[str]) -> list[str]:
+def _internals(analysis: Analysis, measures: Iterable[Measure]) -> list[str]:
+    """Quantities of devices that measures of the analysis read: ngspice keeps them at every point only where told."""
+    names: dict[str, None] = {}
+    for measure in measures:
+        if analysis.name in _needs(measure):
+            read = KINDS[measure.kind].vectors(measure.arguments) if measure.kind else ()
+            taken = _INTERNAL.findall(measure.take.lower()) if measure.take else ()
+            names |= dict.fromkeys(name for name in (*read, *taken) if name.startswith("@"))
+    return list(names)
+
+
+def _run(analysis: Analysis, sources: Sequence[str], internals: Sequence[str]) -> list[str]:
     """Set the stimulus, run the analysis, and note its plot."""
     lines = [f"* {analysis.name}"]
     if analysis.stimulus:
@@ -111,7 +123,8 @@ def _run(analysis: Analysis, sources: Sequence[str]) -> list[str]:
             lines.append(f"alter {source} acmag = {number(magnitude)}")
             if magnitude:
                 lines.append(f"alter {source} acphase = 0")
-    lines.append(analysis.command)
+    saves = [f"save {name}" for name in internals]
+    lines += ["save all", *saves, analysis.command, "delete all"] if saves else [analysis.command]
     if analysis.kind == "noise":
         lines += ["set plot_noise_totals=$curplot", "setplot previous"]
     return [*lines, f"set {plot_variable(analysis.name)}=$curplot"]

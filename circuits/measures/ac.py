@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from circuits.bench import Analysis
 from circuits.measures import signals
+from circuits.measures.arguments import Argument, Arguments
 from circuits.measures.crossings import crossing, value_at
-from circuits.measures.kinds import Argument, Arguments, Kind, NotFound, Plots, read
+from circuits.measures.kinds import Kind
+from circuits.measures.plot import NotFound, Plots, read
 from circuits.measures.scripts import number, plot_variable
 
 __all__ = ["AC_KINDS"]

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from circuits.measures.kinds import NotFound
+from circuits.measures.plot import NotFound
 
 __all__ = ["crossing", "value_at"]
 

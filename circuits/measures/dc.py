@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 
 from circuits.bench import Analysis
 from circuits.measures import signals
-from circuits.measures.kinds import Argument, Arguments, Kind, NotFound, Plots, read
+from circuits.measures.arguments import Argument, Arguments
+from circuits.measures.kinds import Kind
+from circuits.measures.plot import NotFound, Plots, read
 from circuits.measures.scripts import number
 
 __all__ = ["DC_KINDS"]

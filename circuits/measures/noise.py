@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from circuits.bench import Analysis
 from circuits.measures import signals
-from circuits.measures.kinds import Argument, Arguments, Kind, NotFound, Plots, read
+from circuits.measures.arguments import Argument, Arguments, ordered
+from circuits.measures.kinds import Kind
+from circuits.measures.plot import NotFound, Plots, read
 from circuits.measures.scripts import number
 
 __all__ = ["NOISE_KINDS"]
@@ -28,7 +30,7 @@ _TO = Argument("to", "number", "the upper end of the band in Hz; that of the ana
 
 def _spectrum(plots: Plots, analysis: str, name: str) -> tuple[Floats, Floats]:
     plot = read(plots, analysis)
-    frequency, density = np.real(plot.scale), np.real(signals.values(plot, name))
+    frequency, density = np.real(plot.scale), np.real(signals.vector(plot, name))
     if frequency.size != density.size or not density.min() > 0:
         raise NotFound(f"the analysis {analysis!r} gave no noise spectrum")
     return frequency, density
@@ -45,7 +47,7 @@ def _noise(plots: Plots, analysis: str, arguments: Arguments, name: str) -> floa
     _inside(frequency, low)
     _inside(frequency, high)
     if low >= high:
-        raise NotFound(f"from = {low:g} must be below to = {high:g}")
+        raise NotFound(f"the band from {low:g} to {high:g} Hz is empty")
     return math.sqrt(_power(frequency, density, low, high))
 
 
@@ -113,6 +115,13 @@ def _band_script(result: str, arguments: Arguments) -> list[str]:
     ]
 
 
+def _rule(analysis: str | None, arguments: Arguments) -> str | None:
+    low, high, at = (arguments.get(name) for name in ("from", "to", "at"))
+    if at is not None and (low is not None or high is not None):
+        return "`at` gives a density, `from` and `to` an integral: give one or the other"
+    return ordered(analysis, arguments)
+
+
 def _kind(name: str, vector: str, where: str, unit: str) -> Kind:
     return Kind(
         name=name,
@@ -123,6 +132,7 @@ def _kind(name: str, vector: str, where: str, unit: str) -> Kind:
         figure=lambda plots, analysis, arguments: _noise(plots, analysis, arguments, vector),
         reads=lambda arguments: (vector,),
         script=lambda result, analysis, arguments: _noise_script(result, analysis, arguments, vector),
+        rule=_rule,
     )
 
 

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from circuits.bench import Analysis
 from circuits.measures import signals
+from circuits.measures.arguments import Argument, Arguments, ordered
 from circuits.measures.crossings import value_at
-from circuits.measures.kinds import Argument, Arguments, Kind, NotFound, Plot, Plots, read
+from circuits.measures.kinds import Kind
+from circuits.measures.plot import NotFound, Plot, Plots, read
 from circuits.measures.scripts import number, window
 
 __all__ = ["OP_KINDS"]
@@ -76,33 +78,19 @@ def _supply_current_script(result: str, analysis: Analysis, arguments: Arguments
 
 def _supply_power(plots: Plots, analysis: str, arguments: Arguments) -> float:
     plot = read(plots, analysis)
-    return sum(_mean(plot, _delivered(plot, source, arguments), arguments) for source in arguments["source"])
+    return sum(_mean(plot, _delivered(plot, source), arguments) for source in arguments["source"])
 
 
-def _delivered(plot: Plot, source: str, arguments: Arguments) -> NDArray[np.float64]:
+def _delivered(plot: Plot, source: str) -> NDArray[np.float64]:
     """The power that a source delivers, shape (n,)."""
-    current = np.real(signals.values(plot, f"i({source})"))
-    node = _across(current.size == 1, arguments)
-    return -np.real(signals.values(plot, node)) * current if node else -np.real(signals.values(plot, f"@{source}[p]"))
-
-
-def _across(operating_point: bool, arguments: Arguments) -> str | None:
-    """The net at the source, where the power is not had from the source itself."""
-    node: str | None = arguments.get("node")
-    if node and len(arguments["source"]) > 1:
-        raise NotFound("`node` can belong to one source only: give one measure to each source")
-    if not node and not operating_point:
-        raise NotFound("over a transient, supply_power needs `node`: the net at the source, or its two nets 'p,n'")
-    return node
+    return -np.real(signals.values(plot, f"@{source}[p]"))
 
 
 def _supply_power_script(result: str, analysis: Analysis, arguments: Arguments) -> list[str]:
     lines, parts = [], []
-    node = _across(analysis.kind == "op", arguments)
     for index, source in enumerate(arguments["source"]):
         part = f"{result}_{index}"
-        power = f"-{signals.expression(node)}*i({source})" if node else f"-@{source}[p]"
-        lines += _mean_script(part, analysis, arguments, power)
+        lines += _mean_script(part, analysis, arguments, f"-@{source}[p]")
         parts.append(part)
     return [*lines, f"let {result} = {'+'.join(parts)}"]
 
@@ -112,9 +100,7 @@ def _supply_reads(arguments: Arguments) -> tuple[str, ...]:
 
 
 def _power_reads(arguments: Arguments) -> tuple[str, ...]:
-    node = arguments.get("node")
-    extra = signals.vectors(node) if node else tuple(f"@{source}[p]" for source in arguments["source"])
-    return (*_supply_reads(arguments), *extra)
+    return tuple(f"@{source}[p]" for source in arguments["source"])
 
 
 def _voltage(plots: Plots, analysis: str, arguments: Arguments) -> float:
@@ -157,10 +143,10 @@ def _overdrive(plots: Plots, analysis: str, arguments: Arguments) -> float:
 
 
 def _named(arguments: Arguments) -> tuple[str, ...]:
-    devices: tuple[str, ...] | str = arguments["devices"]
-    if devices in ("all", ("all",), ()):
+    devices: tuple[str, ...] = arguments["devices"]
+    if devices in (("all",), ()):
         raise NotFound("there are no MOSFETs to judge: name them in `devices`")
-    return tuple(devices)
+    return devices
 
 
 def _smallest_script(result: str, arguments: Arguments, margin: str) -> list[str]:
@@ -194,6 +180,7 @@ OP_KINDS = (
         figure=_supply_current,
         reads=_supply_reads,
         script=_supply_current_script,
+        rule=ordered,
     ),
     Kind(
         name="supply_power",
@@ -202,13 +189,13 @@ OP_KINDS = (
         unit="W",
         arguments=(
             _SOURCES,
-            Argument("node", "signal", "the net at the source, or its two nets 'p,n' (for a transient)"),
             _START,
             _STOP,
         ),
         figure=_supply_power,
         reads=_power_reads,
         script=_supply_power_script,
+        rule=ordered,
     ),
     Kind(
         name="voltage",

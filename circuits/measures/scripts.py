@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 
-from circuits.measures.kinds import Arguments
+from circuits.measures.arguments import Arguments
 
 __all__ = ["FOURIER_CALLS", "number", "option", "plot_variable", "window"]
 

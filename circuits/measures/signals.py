@@ -11,40 +11,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from circuits.measures.kinds import NotFound, Plot
+from automl_core.errors import InputError
+from circuits.measures.plot import NotFound, Plot
 
-__all__ = ["expression", "nets", "values", "vectors"]
+__all__ = ["expression", "nets", "terms", "values", "vector", "vectors"]
 
 _GROUND = ("0", "gnd")
 _CALL = re.compile(r"v\((.*)\)\Z", re.DOTALL)
 
 
-def _terms(signal: str) -> tuple[str, ...]:
-    """One vector, or the two whose difference is meant; "" for ground."""
+def terms(signal: str) -> tuple[str, ...]:
+    """One vector, or the two whose difference is meant; "" for ground.
+
+    Raises:
+        InputError: it is no signal.
+    """
     text = signal.strip().lower()
     if text.startswith(("i(", "@")):
         return (text,)
     call = _CALL.match(text)
     names = [name.strip() for name in (call[1] if call else text).split(",")]
     if len(names) > 2 or not all(names):
-        raise NotFound(f"{signal!r} is neither a net nor a pair of nets 'p,n'")
+        raise InputError(f"{signal!r} is neither a net nor a pair of nets 'p,n'")
     return tuple("" if name in _GROUND else f"v({name})" for name in names)
 
 
 def nets(signal: str) -> tuple[str, ...]:
     """The nets that a signal names, ground left out."""
-    return tuple(term[2:-1] for term in _terms(signal) if term.startswith("v("))
+    return tuple(term[2:-1] for term in terms(signal) if term.startswith("v("))
 
 
 def vectors(*signals: str | None) -> tuple[str, ...]:
     """Names of the vectors that the signals are made of."""
-    return tuple(dict.fromkeys(term for signal in signals if signal for term in _terms(signal) if term))
+    return tuple(dict.fromkeys(term for signal in signals if signal for term in terms(signal) if term))
 
 
 def expression(signal: str) -> str:
     """The signal in ngspice's expression language."""
-    terms = [term or "0" for term in _terms(signal)]
-    return terms[0] if len(terms) == 1 else f"({terms[0]}-{terms[1]})"
+    parts = [term or "0" for term in terms(signal)]
+    return parts[0] if len(parts) == 1 else f"({parts[0]}-{parts[1]})"
 
 
 def values(plot: Plot, signal: str) -> NDArray[Any]:
@@ -53,11 +58,16 @@ def values(plot: Plot, signal: str) -> NDArray[Any]:
     Raises:
         NotFound: the plot lacks it.
     """
-    parts = [_vector(plot, term) if term else np.zeros(1) for term in _terms(signal)]
+    parts = [vector(plot, term) if term else np.zeros(1) for term in terms(signal)]
     return parts[0] if len(parts) == 1 else parts[0] - parts[1]
 
 
-def _vector(plot: Plot, name: str) -> NDArray[Any]:
+def vector(plot: Plot, name: str) -> NDArray[Any]:
+    """One vector of a plot, by its name, shape (n,).
+
+    Raises:
+        NotFound: the plot lacks it.
+    """
     try:
         return np.atleast_1d(np.asarray(plot.vector(name)))
     except KeyError:

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from circuits.bench import Analysis
 from circuits.measures import signals
+from circuits.measures.arguments import Argument, Arguments, ordered
 from circuits.measures.crossings import crossing, value_at
-from circuits.measures.kinds import Argument, Arguments, Kind, NotFound, Plots, read
+from circuits.measures.kinds import Kind
+from circuits.measures.plot import NotFound, Plots, read
 from circuits.measures.scripts import FOURIER_CALLS, number, option, window
 
 __all__ = ["TRAN_KINDS"]
@@ -79,21 +81,14 @@ def _rises(time: Floats, y: Floats, level: float, signal: str) -> float:
     return found
 
 
-def _levels(arguments: Arguments) -> tuple[float, float]:
-    low, high = arguments["from"], arguments["to"]
-    if low >= high:
-        raise NotFound(f"from = {low:g} must be below to = {high:g}")
-    return low, high
-
-
 def _rise_time(plots: Plots, analysis: str, arguments: Arguments) -> float:
-    low, high = _levels(arguments)
+    low, high = arguments["from"], arguments["to"]
     time, y, _ = _step(plots, analysis, arguments, arguments["node"])
     return _rises(time, y, high, arguments["node"]) - _rises(time, y, low, arguments["node"])
 
 
 def _slew_rate(plots: Plots, analysis: str, arguments: Arguments) -> float:
-    low, high = _levels(arguments)
+    low, high = arguments["from"], arguments["to"]
     _, _, height = _step(plots, analysis, arguments, arguments["node"])
     return (high - low) * abs(height) / _rise_time(plots, analysis, arguments)
 
@@ -172,7 +167,7 @@ def _overshoot_script(result: str, analysis: Analysis, arguments: Arguments) -> 
 def _thd(plots: Plots, analysis: str, arguments: Arguments) -> float:
     plot = read(plots, analysis)
     time, waveform = np.real(plot.scale), np.real(signals.values(plot, arguments["node"]))
-    periods, harmonics = _whole(arguments, "periods"), _whole(arguments, "harmonics")
+    periods, harmonics = int(arguments["periods"]), int(arguments["harmonics"])
     length = periods / arguments["fundamental"]
     if time[-1] - time[0] < length * (1 - 1e-9):
         raise NotFound(f"{periods} periods last {length:.4g} s, but the transient only {time[-1] - time[0]:.4g} s")
@@ -184,15 +179,8 @@ def _thd(plots: Plots, analysis: str, arguments: Arguments) -> float:
     return float(100 * np.sqrt(np.sum(spectrum[1:] ** 2)) / spectrum[0])
 
 
-def _whole(arguments: Arguments, name: str) -> int:
-    value = float(arguments[name])
-    if value != int(value):
-        raise NotFound(f"{name} = {value:g} must be a whole number")
-    return int(value)
-
-
 def _thd_script(result: str, analysis: Analysis, arguments: Arguments) -> list[str]:
-    periods, harmonics = _whole(arguments, "periods"), _whole(arguments, "harmonics")
+    periods, harmonics = int(arguments["periods"]), int(arguments["harmonics"])
     spectrum = f"{result}_spectrum"
     picked = [f"{spectrum}[{periods * order}]^2" for order in range(2, harmonics + 1)]
     return [
@@ -222,6 +210,7 @@ TRAN_KINDS = (
         figure=_slew_rate,
         reads=_reads_node,
         script=_slew_rate_script,
+        rule=ordered,
     ),
     Kind(
         name="rise_time",
@@ -232,6 +221,7 @@ TRAN_KINDS = (
         figure=_rise_time,
         reads=_reads_node,
         script=_rise_time_script,
+        rule=ordered,
     ),
     Kind(
         name="delay",
@@ -248,6 +238,7 @@ TRAN_KINDS = (
         figure=_delay,
         reads=_reads_node,
         script=_delay_script,
+        rule=ordered,
     ),
     Kind(
         name="settling_time",
@@ -258,6 +249,7 @@ TRAN_KINDS = (
         figure=_settling_time,
         reads=_reads_node,
         script=_settling_time_script,
+        rule=ordered,
     ),
     Kind(
         name="overshoot",
@@ -268,6 +260,7 @@ TRAN_KINDS = (
         figure=_overshoot,
         reads=_reads_node,
         script=_overshoot_script,
+        rule=ordered,
     ),
     Kind(
         name="thd",
@@ -280,8 +273,8 @@ TRAN_KINDS = (
         arguments=(
             _NODE,
             Argument("fundamental", "number", "the frequency of the sine in Hz", required=True, low=0),
-            Argument("harmonics", "number", "the highest harmonic that counts", default=9.0, low=1, high=101),
-            Argument("periods", "number", "how many of the last periods", default=1.0, low=0, high=101),
+            Argument("harmonics", "number", "the highest harmonic that counts", default=9, low=1, high=101, whole=True),
+            Argument("periods", "number", "how many of the last periods", default=1, low=0, high=101, whole=True),
         ),
         figure=_thd,
         reads=_reads_node,

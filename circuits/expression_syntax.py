@@ -14,10 +14,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import NoReturn
 
 from automl_core.errors import InputError
-from circuits.numbers import expression_scale
+from circuits.numbers import expression_exponent
 
 __all__ = ["ARITIES", "Call", "Chain", "Name", "Not", "Number", "Parser", "Ternary", "Tree"]
 
@@ -140,7 +141,7 @@ class Parser:
                 self._refuse(f"{self._text[column]!r} cannot stand", column)
             position = match.end()
             if match["number"] is not None:
-                value = float(match["number"]) * expression_scale(match["unit"])
+                value = float(Decimal(match["number"]).scaleb(expression_exponent(match["unit"])))
                 yield _Token("number", match["number"] + match["unit"], value, match.start("number"))
             elif match["name"] is not None:
                 yield _Token("name", match["name"].lower(), 0.0, match.start("name"))

@@ -267,7 +267,7 @@ def evaluate_all(
 
     Args:
         expressions: by parameter name, lower case.
-        known: further values.
+        known: further values; ``x={x+1}`` takes its x from here, as a subcircuit's does from around it.
         functions: those of the deck.
         compat: ngspice's ``ngbehavior``.
 
@@ -278,12 +278,14 @@ def evaluate_all(
         InputError: an undefined parameter, a circle (``a={b}``, ``b={a}``), or no finite value.
     """
     values = dict(known or {})
-    for name in _in_order(expressions, functions or {}):
+    for name in _in_order(expressions, functions or {}, values):
         values[name] = expressions[name].evaluate(values, functions, compat=compat)
     return {name: values[name] for name in expressions}
 
 
-def _in_order(expressions: Mapping[str, Expression], functions: Mapping[str, Function]) -> list[str]:
+def _in_order(
+    expressions: Mapping[str, Expression], functions: Mapping[str, Function], known: Mapping[str, float]
+) -> list[str]:
     """The names so that each comes after those it needs."""
     order: dict[str, None] = {}
     for start in expressions:
@@ -302,7 +304,8 @@ def _in_order(expressions: Mapping[str, Expression], functions: Mapping[str, Fun
             elif name not in order and name in expressions:
                 path.append(name)
                 waiting.append((name, True))
-                waiting.extend((need, False) for need in _needs(expressions[name], functions, ()))
+                needs = _needs(expressions[name], functions, ())
+                waiting.extend((need, False) for need in needs if need != name or name not in known)
     return list(order)
 
 

@@ -3,7 +3,7 @@
 The rules are those of ngspice on an instance line (manual, section 2.1.3.3 "Some syntax checks and
 numbers"; each was measured on ngspice 39.3): a scale factor follows the digits, case does not count,
 and further letters are a comment. ``1M`` is therefore 1e-3, ``1F`` 1e-15 and ``5MHz`` 5e-3.
-Expressions in braces differ in one point, see :func:`expression_scale`.
+Expressions in braces differ in one point, see :func:`expression_exponent`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from automl_core.errors import InputError
 
-__all__ = ["expression_scale", "format_number", "number_warning", "parse_number"]
+__all__ = ["expression_exponent", "format_number", "number_warning", "parse_number"]
 
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([^\W\d_]*)")
 _EXPONENTS = {"t": 12, "g": 9, "k": 3, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15}
@@ -48,7 +48,7 @@ def parse_number(text: str, *, place: str | None = None) -> float:
     if lowered.startswith("mil"):
         value = float(digits) * 25.4e-6
     else:
-        value = float(Decimal(digits).scaleb(6 if lowered.startswith("meg") else _EXPONENTS.get(lowered[:1], 0)))
+        value = float(Decimal(digits).scaleb(expression_exponent(letters)))
     if not math.isfinite(value):
         raise InputError(f"{text!r} is past the range of a number", place=place, remedy="write a value below 1e308")
     return value
@@ -62,8 +62,8 @@ def _remedy(text: str) -> str:
     return "write digits, then an optional scale factor (t g meg k m u n p f mil): 1.5u, 10meg, 2e-12"
 
 
-def expression_scale(letters: str) -> float:
-    """The factor that letters after a number mean inside an expression.
+def expression_exponent(letters: str) -> int:
+    """The power of ten that letters after a number mean inside an expression.
 
     In ``{...}`` and on ``.param`` lines ngspice reads numbers by another routine (numparam), which does not know
     ``mil``: ``{10mil}`` is 10e-3 where a bare ``10mil`` on an instance line is 254e-6 (measured, ngspice 39.3).
@@ -72,7 +72,7 @@ def expression_scale(letters: str) -> float:
         letters: what follows the digits; may be empty.
     """
     lowered = letters.lower()
-    return float(f"1e{6 if lowered.startswith('meg') else _EXPONENTS.get(lowered[:1], 0)}")
+    return 6 if lowered.startswith("meg") else _EXPONENTS.get(lowered[:1], 0)
 
 
 def format_number(value: float) -> str:
@@ -93,7 +93,7 @@ def format_number(value: float) -> str:
     if power in _SUFFIXES:
         mantissa = _plain(number.scaleb(-power))
         suffix = _SUFFIXES[power]
-        if float(mantissa) * expression_scale(suffix) == value:
+        if float(mantissa) * float(f"1e{power}") == value:
             return mantissa + suffix
     return repr(float(value))
 

@@ -1,0 +1,1 @@
+"""What people look at: tables, figures and the live view of a run."""

@@ -1,0 +1,67 @@
+"""The folder of a run: where it is, and that nothing in it is overwritten."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from automl_core.errors import InputError
+
+__all__ = ["RECORD", "new_run_folder", "write_whole"]
+
+RECORD = "study.sqlite"
+"""The record's file in a run folder."""
+
+
+def new_run_folder(asked: Path | None, name: str) -> Path:
+    """Make the folder of a new run.
+
+    Args:
+        asked: where the user wants it; it may exist, if it is empty. ``None``: ``runs/<name>-<n>``.
+        name: of what is run.
+
+    Raises:
+        InputError: the folder holds something already, or cannot be made.
+    """
+    folder = asked or _next_free(Path("runs"), name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            remedy = f"`sizewise resume {folder}` goes on with a run; or name another folder"
+            raise InputError(
+                "the folder is not empty, and a run never overwrites one", place=str(folder), remedy=remedy
+            )
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(13, "Permission denied")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"the run folder cannot be made: {reason}", place=str(folder), remedy="name another one with -o"
+        ) from error
+    return folder
+
+
+def _next_free(parent: Path, name: str) -> Path:
+    number = 1
+    while (parent / f"{name}-{number}").exists():
+        number += 1
+    return parent / f"{name}-{number}"
+
+
+def write_whole(path: Path, content: str) -> None:
+    """Write a file whole or not at all: a reader never sees half of it.
+
+    Raises:
+        InputError: it cannot be written (a full disk, a folder that is read-only).
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_text(content, encoding="utf-8")
+        os.replace(draft, path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise InputError(
+            f"cannot be written: {error.strerror or error}",
+            place=str(path),
+            remedy="check the space and the rights there",
+        ) from error

@@ -1,0 +1,137 @@
+"""What is measured before a study: that the deck runs, what an evaluation costs, and which mode of simulation is safe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import qmc
+
+from automl_core.errors import EvaluationError
+from automl_core.problem import Evaluation
+from automl_core.space import Point
+from circuits.problem import CircuitProblem
+from circuits.simulator import compare_modes
+
+__all__ = ["Calibration", "Comparison", "calibrate", "check_determinism", "start_of"]
+
+_AGREEMENT = 1e-6
+"""Relative difference up to which altering instances counts as the same as expanding the deck anew."""
+_COMPARED = 8
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was measured.
+
+    Args:
+        seconds: wall time of one evaluation, all benches.
+        limit_seconds: the time limit of an evaluation on a bench.
+        modes: test bench -> "alter" or "reset".
+        reasons: test bench -> why.
+        start: what the start gave, or why it gave nothing.
+    """
+
+    seconds: float
+    limit_seconds: float
+    modes: Mapping[str, str]
+    reasons: Mapping[str, str]
+    start: Evaluation | EvaluationError
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A, B, A in one child and A in a fresh one: metrics that differ, as (metric, what was compared, values)."""
+
+    a: Evaluation | EvaluationError
+    b: Evaluation | EvaluationError
+    differences: tuple[str, ...]
+
+
+def start_of(problem: CircuitProblem) -> Point:
+    """The designer's own sizing; the middle of the space where the deck says nothing."""
+    return problem.space.start or problem.space.decode(np.full(problem.space.dim, 0.5))
+
+
+def calibrate(problem: CircuitProblem, *, limit_seconds: float | None = None) -> Calibration:
+    """Measure an evaluation and choose the modes.
+
+    Args:
+        problem: as it will be studied; its own settings are not used.
+        limit_seconds: the user's time limit; by default max(1 s, 20 times the measured cost).
+
+    Raises:
+        InputError: ngspice refuses the deck.
+        MissingError: there is no libngspice.
+    """
+    modes, reasons = {}, {}
+    for name in problem.benches:
+        modes[name], reasons[name] = _mode(problem, name, limit_seconds)
+    with problem.with_settings(limit_seconds=limit_seconds or 600.0, modes=modes) as trial:
+        start, seconds = _timed(trial)
+    limit = limit_seconds or max(1.0, 20.0 * seconds)
+    return Calibration(seconds, limit, modes, reasons, start)
+
+
+def _timed(problem: CircuitProblem) -> tuple[Evaluation | EvaluationError, float]:
+    """The start's evaluation, and the least of three times: the first one loads the deck."""
+    point, answer, seconds = start_of(problem), None, math.inf
+    for _ in range(3):
+        try:
+            answer = problem.evaluate(point, "", 0)
+            seconds = min(seconds, answer.seconds)
+        except EvaluationError as error:
+            return error, 0.0 if math.isinf(seconds) else seconds
+    return answer or Evaluation({}), seconds
+
+
+def _mode(problem: CircuitProblem, name: str, limit_seconds: float | None) -> tuple[str, str]:
+    bench = problem.benches[name]
+    if not bench.alters:
+        return "reset", "a variable is more than the bare value of an unbinned device at the top level"
+    worst = compare_modes(bench, _spread(problem, name), limit_seconds=limit_seconds or 60.0)
+    if worst <= _AGREEMENT:
+        return "alter", f"altering devices agrees with expanding the deck anew to {worst:.1e} at {_COMPARED} designs"
+    return "reset", f"altering devices differs from expanding the deck anew by {worst:.1e} at {_COMPARED} designs"
+
+
+def _spread(problem: CircuitProblem, name: str) -> list[dict[str, float]]:
+    """Designs spread over the space, the start first."""
+    units = qmc.Sobol(problem.space.dim, scramble=True, rng=np.random.default_rng(0)).random(_COMPARED)
+    points = [start_of(problem), *(problem.space.decode(unit) for unit in units[1:])]
+    return [problem.values(name, point) for point in points]
+
+
+def check_determinism(problem: CircuitProblem) -> Comparison:
+    """Evaluate A, B, A, and A in a fresh child: the same design has to give the same figures to the last bit.
+
+    Raises:
+        InputError: ngspice refuses the deck.
+        MissingError: there is no libngspice.
+    """
+    a = start_of(problem)
+    b = problem.space.decode(np.clip(problem.space.encode(a) * 0.8 + 0.1, 0.0, 1.0))
+    first, other, again = (_answer(problem, point) for point in (a, b, a))
+    problem.close()
+    fresh = _answer(problem, a)
+    differences = [*_differences(first, again, "after another design"), *_differences(first, fresh, "in a fresh child")]
+    return Comparison(first, other, tuple(differences))
+
+
+def _answer(problem: CircuitProblem, point: Point) -> Evaluation | EvaluationError:
+    try:
+        return problem.evaluate(point, "", 0)
+    except EvaluationError as error:
+        return error
+
+
+def _differences(one: Evaluation | EvaluationError, two: Evaluation | EvaluationError, when: str) -> list[str]:
+    if isinstance(one, EvaluationError) or isinstance(two, EvaluationError):
+        return [] if type(one) is type(two) else [f"a design failed once and not again ({when})"]
+    return [
+        f"{name} was {value!r}, then {two.metrics.get(name)!r} {when}"
+        for name, value in one.metrics.items()
+        if repr(two.metrics.get(name)) != repr(value)
+    ]

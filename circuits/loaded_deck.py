@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl_core.errors import EvaluationError, InputError
+from automl_core.errors import EvaluationError, InputError, SizewiseError
 from circuits.bench import Analysis, Bench, Measure, Reading
 from circuits.gate import checked, flattened
 from circuits.measures import KINDS, NotFound
@@ -40,7 +40,24 @@ _KINDS_OF_MEAS = ("ac", "dc", "tran", "sp")
 
 
 class LibraryGone(Exception):
-    """ngspice asked to be unloaded: this process cannot go on."""
+    """This process cannot go on: ngspice asked to be unloaded, or lost the deck when it could not expand it anew."""
+
+
+@dataclass
+class _Take:
+    """A measure in ngspice's language: its result becomes a vector of the plot."""
+
+    metric: str
+    vector: str
+    """Named as the metric, because later measures may refer to it."""
+    pattern: str
+    command: bytes = b""
+
+    def settle(self, names: VectorNames) -> None:
+        """Choose another name where the metric is called as a net is, or as no vector may be."""
+        if self.vector in names or not re.fullmatch(r"[a-z_]\w*", self.vector):
+            self.vector = "measured_" + self.vector.encode().hex()
+        self.command = self.pattern.format(self.vector).encode()
 
 
 @dataclass
@@ -49,8 +66,7 @@ class _Step:
 
     analysis: Analysis
     command: bytes
-    takes: list[tuple[str, bytes, bytes]] = field(default_factory=list)
-    """(metric, the vector that holds it, the command)"""
+    takes: list[_Take] = field(default_factory=list)
     internals: tuple[str, ...] = ()
     """Device vectors ("@m1[gm]") that measures read: ngspice keeps them only where told to."""
     drive: Drive | None = None
@@ -73,12 +89,13 @@ class LoadedDeck:
         self.library = library
         self._bench = bench
         self._points = OperatingPoints(bench.devices)
+        self._setters: dict[str, list[str]] = {}
         self._load()
         self._stimuli = Stimuli(library, self._send)
         self._steps = [self._step(analysis) for analysis in bench.analyses]
         self._steps.sort(key=lambda step: step.drive is not None)  # those with the deck's own stimulus first
         self._operating_point = self._operating_point_step()
-        self._builtins = [(m, KINDS[m.kind], KINDS[m.kind].complete(m.arguments)) for m in bench.measures if m.kind]
+        self._builtins = [(m, KINDS[m.kind], self._arguments(m)) for m in bench.measures if m.kind]
 
     def evaluate(
         self,
@@ -97,17 +114,22 @@ class LoadedDeck:
         Raises:
             EvaluationError: an analysis gave nothing; in the words of ngspice.
             InputError: a parameter that the deck does not have.
-            LibraryGone: ngspice gave up.
+            LibraryGone: ngspice gave up; :meth:`words` says why.
         """
         start = time.perf_counter()
         self.library.messages.clear()
         try:
             self._set(values)
-            return self._run(start, observe, waveforms or {})
-        finally:
-            if not self.library.gone:
-                self._stimuli.restore()
-                self.library.forget()
+            reading = self._run(start, observe, waveforms or {})
+        except SizewiseError:
+            self._tidy()
+            raise
+        self._tidy()
+        return reading
+
+    def _tidy(self) -> None:
+        self._stimuli.restore()
+        self.library.forget()
 
     def words(self) -> str:
         """What ngspice said that may be the reason of a fault, on one line."""
@@ -135,7 +157,7 @@ class LoadedDeck:
         """Whether no analysis starts: some words are harmless ("can't find model 'cc'" for a capacitor of value cc)."""
         said = list(self.library.messages)
         self.library.command(b"op")
-        refused = any(word in message for message in self.library.messages for word in _NOT_LOADED)
+        refused = self._deck_lost(len(said))
         self.library.forget()
         self.library.messages[:] = said
         return refused
@@ -148,25 +170,34 @@ class LoadedDeck:
                 step.takes.append(self._take(measure, analysis))
                 internals += _INTERNAL.findall(measure.take.lower())
             elif measure.kind and analysis.name in (measure.analysis, *self._others(measure)):
-                internals += [name for name in KINDS[measure.kind].vectors(measure.arguments) if name.startswith("@")]
+                internals += [name for name in self._vectors(measure) if name.startswith("@")]
         step.internals = tuple(dict.fromkeys(internals))
         step.drive = self._stimuli.drive_of(analysis)
         return step
+
+    def _arguments(self, measure: Measure) -> dict[str, Any]:
+        return KINDS[str(measure.kind)].complete(measure.arguments, devices=self._bench.devices)
+
+    def _vectors(self, measure: Measure) -> tuple[str, ...]:
+        return KINDS[str(measure.kind)].reads(self._arguments(measure))
 
     @staticmethod
     def _others(measure: Measure) -> tuple[str, ...]:
         return KINDS[str(measure.kind)].other_analyses(measure.arguments)
 
     @staticmethod
-    def _take(measure: Measure, analysis: Analysis) -> tuple[str, bytes, bytes]:
+    def _take(measure: Measure, analysis: Analysis) -> _Take:
         if analysis.kind not in _KINDS_OF_MEAS:
             raise InputError(
                 f"the measure {measure.name!r}: `meas` reads no {analysis.kind} analysis, and {analysis.name!r} is one",
                 remedy="use a built-in `kind:` there",
             )
         phrase = checked(str(measure.take), f"the measure {measure.name!r}")
-        result = measure.name.lower() if re.fullmatch(r"[A-Za-z]\w*", measure.name) else f"m_{_digits(measure.name)}"
-        return measure.name, result.encode(), f"meas {analysis.kind} {result} {phrase}".encode()
+        return _Take(
+            measure.name,
+            measure.name.lower(),
+            f"meas {analysis.kind} {{}} " + phrase.replace("{", "{{").replace("}", "}}"),
+        )
 
     def _operating_point_step(self) -> _Step:
         """The analysis at which devices are observed: the first operating point, or one of its own."""
@@ -178,24 +209,36 @@ class LoadedDeck:
     def _set(self, values: Mapping[str, float]) -> None:
         if not values:
             return
-        if self._bench.mode == "alter":
-            self._send([f"alter {t}={float(v)!r}" for name, v in values.items() for t in self._targets(name)])
-        else:
-            self._send([f"alterparam {name}={float(value)!r}" for name, value in values.items()])
-        said = self.library.messages
-        if any(b"rror" in message for message in said):
-            raise InputError(
-                f"a parameter cannot be set: {self.words()}", remedy="name a .param of the deck's top level"
-            )
+        commands: list[str] = []
+        for name, value in values.items():
+            if name not in self._setters:
+                self._setters[name] = self._setters_of(name)
+            if not math.isfinite(value):
+                raise EvaluationError(f"{name} = {value}")
+            commands += [f"{setter}{float(value)!r}" for setter in self._setters[name]]
+        self._send(commands)
+        if any(b"rror" in message for message in self.library.messages):
+            self._explain_refusal()
         if self._bench.mode != "alter":
             self.library.command(b"reset")
             self._stimuli.expanded()
 
-    def _targets(self, name: str) -> tuple[str, ...]:
-        try:
-            return self._bench.alters[name]
-        except KeyError:
-            raise InputError(f"{name!r} cannot be altered directly", remedy='use the mode "reset"') from None
+    def _explain_refusal(self) -> None:
+        """Tell a parameter that is not there from a value without a model, after which nothing more would run."""
+        if any(words in message for message in self.library.messages for words in (b"no such", b"not found")):
+            remedy = "vary a .param of the deck's top level" if self._bench.mode != "alter" else 'use the mode "reset"'
+            raise InputError(f"a parameter cannot be set: {self.words()}", remedy=remedy)
+        raise LibraryGone
+
+    def _setters_of(self, name: str) -> list[str]:
+        """The commands that set a parameter, but for the value."""
+        if not re.fullmatch(r"[A-Za-z_]\w*", name):
+            raise InputError(f"{name!r} is no name of a parameter", remedy="letters, digits and _ only")
+        if self._bench.mode != "alter":
+            return [f"alterparam {name.lower()}="]
+        if name not in self._bench.alters:
+            raise InputError(f"{name!r} cannot be altered directly", remedy='use the mode "reset"')
+        return [f"alter {target.lower()}=" for target in self._bench.alters[name]]
 
     def _send(self, commands: list[str]) -> None:
         """Run short commands, many to a line: parsing a line costs more than altering a device."""
@@ -250,6 +293,8 @@ class LoadedDeck:
         if internals:
             library.command(b"delete all")
         plot = library.plot()
+        if plot == before and self._deck_lost(said):
+            raise LibraryGone
         if plot == before or not plot.startswith(step.analysis.kind.encode()) or self._aborted(said):
             raise EvaluationError(
                 f"{step.analysis.name or 'op'} gave no result: {self.words() or 'ngspice does not say why'}"
@@ -257,7 +302,12 @@ class LoadedDeck:
         plots = library.plots()[1::-1] if step.analysis.kind == "noise" else [plot]
         if step.names is None:
             step.names = VectorNames(step.analysis.kind, [library.names(name) for name in plots])
+            for take in step.takes:
+                take.settle(step.names)
         return NgspicePlot(library, plots, step.names)
+
+    def _deck_lost(self, since: int) -> bool:
+        return any(word in message for message in self.library.messages[since:] for word in _NOT_LOADED)
 
     def _aborted(self, since: int) -> bool:
         return any(b"aborted" in message or b"doAnalyses" in message for message in self.library.messages[since:])
@@ -271,17 +321,16 @@ class LoadedDeck:
             line += f" {name}"
         self.library.command(line.encode())
 
-    def _measure(self, take: tuple[str, bytes, bytes], metrics: dict[str, float], notes: dict[str, str]) -> None:
-        metric, vector, command = take
+    def _measure(self, take: _Take, metrics: dict[str, float], notes: dict[str, str]) -> None:
         library, said = self.library, len(self.library.messages)
-        library.command(command)
+        library.command(take.command)
         failed = any(b"failed" in message or b"rror" in message for message in library.messages[said:])
-        value = None if failed else library.scalar(library.plot() + b"." + vector)
+        value = None if failed else library.scalar(library.plot() + b"." + take.vector.encode())
         if value is None or not math.isfinite(value):
             reason = b"; ".join(m.partition(b" ")[2].strip() for m in library.messages[said:]).decode(errors="replace")
-            metrics[metric], notes[metric] = math.nan, reason or f"ngspice measured {value}"
+            metrics[take.metric], notes[take.metric] = math.nan, reason or f"ngspice measured {value}"
         else:
-            metrics[metric] = value
+            metrics[take.metric] = value
 
     def _compute(self, plots: Mapping[str, NgspicePlot], metrics: dict[str, float], notes: dict[str, str]) -> None:
         with np.errstate(all="ignore"):
@@ -300,7 +349,3 @@ class LoadedDeck:
             return plots[name].waveforms(wanted)
         except KeyError as error:
             raise InputError(f"there is no waveform {error.args[0]!r} in the analysis {name!r}") from None
-
-
-def _digits(name: str) -> str:
-    return name.encode().hex()

@@ -40,8 +40,11 @@ class VectorNames:
         return self._found[name]
 
     def all(self) -> list[str]:
-        """Every vector but the scale, in lower case."""
-        return [name for name in self._parts if name != self.scale]
+        """Every net and branch, in lower case: not the scale, nor what was saved of devices for a single run."""
+        return [name for name in self._parts if name != self.scale and not name.startswith("@")]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._parts
 
     def _search(self, name: str) -> tuple[int, bytes] | None:
         if name.startswith("@"):
@@ -95,7 +98,8 @@ class NgspicePlot:
     def _read(self, name: str) -> NDArray[Any]:
         if name.startswith("v(") and "," in name:
             plus, _, minus = name[2:-1].partition(",")
-            return self._net(plus) - self._net(minus)
+            difference: NDArray[Any] = self._net(plus) - self._net(minus)
+            return difference
         return self._net(name)
 
     def _net(self, name: str) -> NDArray[Any]:

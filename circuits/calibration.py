@@ -1,4 +1,4 @@
-"""What is measured before a study: that the deck runs, what an evaluation costs, and which mode of simulation is safe."""
+"""What is measured before a study: that the deck runs, what an evaluation costs, which mode of simulation is safe."""
 
 from __future__ import annotations
 

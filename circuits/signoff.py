@@ -8,17 +8,27 @@ figure that does not exist prints ``gain =`` and nothing.
 
 from __future__ import annotations
 
+import math
+import os
 import re
+import shutil
+import subprocess
+import tempfile
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
+from automl_core.errors import EvaluationError, MissingError
 from circuits.bench import Analysis, Measure
 from circuits.measures import KINDS
 from circuits.measures.scripts import FOURIER_CALLS, number, plot_variable
 
-__all__ = ["control_block", "read_printed", "result_vector", "take_commands"]
+__all__ = ["SignOff", "control_block", "read_printed", "result_vector", "sign_off", "take_commands"]
 
 _INTERNAL = re.compile(r"@[\w.#]+\[\w+\]")
 _PRINTED = re.compile(r"^(\S+) = ([-+]?\d\S*)\s*$", re.MULTILINE)
+_LONGEST = 600.0
 _TOTALS = re.compile(r"\b([io]noise_total)\b", re.IGNORECASE)
 
 
@@ -150,3 +160,78 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+@dataclass(frozen=True)
+class SignOff:
+    """What an independent run says of the reported metrics.
+
+    Args:
+        printed: what ``ngspice -n -b`` printed, by metric.
+        differences: relative difference of each metric that both have.
+        unconfirmed: metrics that were reported and not printed.
+        seconds: wall time of the run.
+    """
+
+    printed: Mapping[str, float]
+    differences: Mapping[str, float]
+    unconfirmed: tuple[str, ...]
+    seconds: float
+
+    @property
+    def worst(self) -> float:
+        """The greatest relative difference; 0 where nothing could be compared."""
+        return max(self.differences.values(), default=0.0)
+
+
+def sign_off(folder: Path, main: str, reported: Mapping[str, float], *, compat: str | None = None) -> SignOff:
+    """Run the sized deck in a fresh ``ngspice -n -b``, in a private copy of its folder, and compare.
+
+    Args:
+        folder: holds ``main`` and the files that it sources (``*.cir``).
+        main: the deck.
+        reported: the metrics as the study has them; NaN is not compared.
+        compat: ``ngbehavior``.
+
+    Raises:
+        MissingError: there is no ngspice.
+        EvaluationError: it did not end within ten minutes.
+    """
+    program = shutil.which("ngspice")
+    if program is None:
+        raise MissingError("there is no ngspice to sign off with", remedy="install ngspice; `sizewise doctor` says how")
+    began = time.monotonic()
+    printed = read_printed(_run_alone(program, folder, main, compat))
+    numbers = {name: value for name, value in reported.items() if not math.isnan(value)}
+    return SignOff(
+        printed=printed,
+        differences={name: _relative(value, printed[name]) for name, value in numbers.items() if name in printed},
+        unconfirmed=tuple(name for name in numbers if name not in printed),
+        seconds=time.monotonic() - began,
+    )
+
+
+def _run_alone(program: str, folder: Path, main: str, compat: str | None) -> str:
+    define = ["-D", f"ngbehavior={compat}"] if compat else []
+    with tempfile.TemporaryDirectory(prefix="sizewise-signoff-") as private:
+        for deck in folder.glob("*.cir"):
+            shutil.copy(deck, private)
+        kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LD_LIBRARY_PATH")}
+        try:
+            run = subprocess.run(
+                [program, "-n", *define, "-b", main],
+                cwd=private,
+                env={**kept, "HOME": private},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_LONGEST,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise EvaluationError(f"ngspice did not end within {_LONGEST:g} s", place=str(folder / main)) from None
+    return run.stdout.decode("utf-8", "replace")
+
+
+def _relative(one: float, two: float) -> float:
+    largest = max(abs(one), abs(two))
+    return abs(one - two) / largest if largest else 0.0

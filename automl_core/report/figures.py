@@ -8,7 +8,6 @@ from pathlib import Path
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from automl_core.problem import Trial
@@ -45,7 +44,7 @@ def _history(trials: Sequence[Trial], specs: Specs) -> tuple[list[int], list[Sco
         spent.append(trial.cost + (spent[-1] if spent else 0))
         scores.append(score)
         leader = best[-1] if best else None
-        best.append(score if trial.status == "ok" and score.better_than(leader) or leader is None else leader)
+        best.append(score if (trial.status == "ok" and score.better_than(leader)) or leader is None else leader)
     return spent, scores, best
 
 
@@ -64,4 +63,4 @@ def _violation_panel(panel: Axes, spent: list[int], scores: list[Score], best: l
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as SVG; the same figure gives the same file."""
     with matplotlib.rc_context({"svg.hashsalt": "sizewise", "svg.fonttype": "none"}):
-        FigureCanvasSVG(figure).print_svg(str(path), metadata={"Date": None})
+        figure.savefig(path, format="svg", metadata={"Date": None})

@@ -1,0 +1,77 @@
+"""The sized deck: complete, with a ``.control`` block of our own that prints every metric."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from automl_core.space import Point
+from circuits.netlist import Deck, read_deck
+from circuits.problem import CircuitProblem
+from circuits.signoff import control_block
+
+__all__ = ["MAIN", "device_values", "sized_decks"]
+
+MAIN = "sized.cir"
+"""The file to run; where there are several test benches it calls the others by ``source``."""
+
+_VALUES = ("w", "l", "m", "nf", "mult", "value", "r", "c", "dc", "area")
+
+
+def sized_decks(problem: CircuitProblem, point: Point) -> dict[str, str]:
+    """The files of a sized circuit, by name: ``ngspice -n -b sized.cir`` in their folder prints every metric.
+
+    Args:
+        problem: the circuit.
+        point: the design.
+    """
+    names = {bench: MAIN if n == 0 else f"sized_{bench}.cir" for n, bench in enumerate(problem.decks)}
+    others = [name for name in names.values() if name != MAIN]
+    return {name: _deck(problem, bench, point, others if name == MAIN else []) for bench, name in names.items()}
+
+
+def _deck(problem: CircuitProblem, bench: str, point: Point, others: list[str]) -> str:
+    deck, held = problem.decks[bench], problem.benches[bench]
+    expressions = {name: e.expr for name, e in problem.spec.variables.items() if e.expr is not None}
+    values: dict[str, float | str] = dict(problem.values(bench, point))
+    defined = {parameter.key for parameter in deck.parameters}
+    values |= {name: text for name, text in expressions.items() if name in defined}
+    title, *body = deck.flatten(values)
+    options = [f".options {name}={value}" if value else f".options {name}" for name, value in held.options]
+    main = bool(others) or len(problem.decks) == 1
+    return "\n".join(
+        [
+            f"{title} (sized by sizewise; ngspice -n -b {'prints' if main else 'alone prints'} the metrics)",
+            *body[:-1],
+            *options,
+            "",
+            ".control",
+            "set num_threads=1",
+            *control_block(held.analyses, held.measures, _sources(deck)),
+            *(f"source {name}" for name in others),
+            *(["quit 0"] if main else []),
+            ".endc",
+            ".end",
+            "",
+        ]
+    )
+
+
+def _sources(deck: Deck) -> list[str]:
+    """Independent sources, by ngspice's names."""
+    return [device.name for device in deck.devices if device.kind in ("vsource", "isource")]
+
+
+def device_values(folder: Path) -> dict[str, dict[str, float | str]]:
+    """W, L, multiplier and value of every device of the sized decks, read back from the files.
+
+    Returns:
+        Device -> its kind and its numbers, in SI units (as the deck has them where a kit counts in µm).
+    """
+    found: dict[str, dict[str, float | str]] = {}
+    for path in sorted(folder.glob("sized*.cir")):
+        for device in read_deck(path).devices:
+            numbers: Mapping[str, float] = {k: v for k, v in device.values.items() if k in _VALUES}
+            if device.kind != "vsource" and numbers:
+                found.setdefault(device.label, {"kind": device.kind, **numbers})
+    return found

@@ -69,10 +69,10 @@ def _phase(transfer: NDArray[np.complex128], polarity: str) -> Floats:
     return phase - _REFERENCE[polarity](float(phase[0]))
 
 
-_REFERENCE: dict[str, Callable[[float], int]] = {
-    "auto": lambda start: 180 * math.floor(start / 180 + 0.75),
-    "non_inverting": lambda start: 360 * math.floor(start / 360 + 0.625),
-    "inverting": lambda start: 360 * math.floor(start / 360 + 0.125) + 180,
+_REFERENCE: dict[str, Callable[[float], float]] = {
+    "auto": lambda start: 180 * np.floor(start / 180 + 0.75),
+    "non_inverting": lambda start: 360 * np.floor(start / 360 + 0.625),
+    "inverting": lambda start: 360 * np.floor(start / 360 + 0.125) + 180,
 }
 _REFERENCE_SCRIPT = {
     "auto": "180*floor({}/180+0.75)",

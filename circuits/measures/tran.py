@@ -90,7 +90,8 @@ def _rise_time(plots: Plots, analysis: str, arguments: Arguments) -> float:
 def _slew_rate(plots: Plots, analysis: str, arguments: Arguments) -> float:
     low, high = arguments["from"], arguments["to"]
     _, _, height = _step(plots, analysis, arguments, arguments["node"])
-    return (high - low) * abs(height) / _rise_time(plots, analysis, arguments)
+    span: float = high - low
+    return span * abs(height) / _rise_time(plots, analysis, arguments)
 
 
 def _rise_time_script(result: str, analysis: Analysis, arguments: Arguments) -> list[str]:
@@ -153,7 +154,7 @@ def _settling_time_script(result: str, analysis: Analysis, arguments: Arguments)
 
 def _overshoot(plots: Plots, analysis: str, arguments: Arguments) -> float:
     _, y, _ = _step(plots, analysis, arguments, arguments["node"])
-    return max(0.0, 100 * (float(np.max(y)) - 1))
+    return float(np.maximum(0.0, 100 * (np.max(y) - 1)))
 
 
 def _overshoot_script(result: str, analysis: Analysis, arguments: Arguments) -> list[str]:

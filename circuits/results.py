@@ -1,0 +1,156 @@
+"""What a sizing run leaves in its folder: the sized deck, the figures, and whether a fresh ngspice confirms them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from automl_core.errors import EvaluationError, MissingError
+from automl_core.problem import Trial
+from automl_core.report.figures import convergence, save
+from automl_core.runs import write_whole
+from automl_core.study import Study
+from circuits.bench import Array, Reading
+from circuits.bode import bode
+from circuits.measures import KINDS
+from circuits.problem import CircuitProblem, Waveforms
+from circuits.signoff import SignOff, sign_off
+from circuits.sized_deck import MAIN, device_values, sized_decks
+
+__all__ = ["Results", "write_results"]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What was written.
+
+    Args:
+        best: the best trial.
+        sign_off: the independent run's verdict, or why there is none.
+        operating_points: device -> gm, gds, id, ... of the best design.
+        files: what was written, in the order worth reading.
+    """
+
+    best: Trial
+    sign_off: SignOff | str
+    operating_points: Mapping[str, Mapping[str, float]]
+    files: tuple[Path, ...]
+
+
+def write_results(
+    folder: Path, problem: CircuitProblem, study: Study, facts: Mapping[str, Any], best: Trial
+) -> Results:
+    """Write ``sized.cir``, ``best.json``, ``convergence.svg`` and, where there is an AC analysis, ``bode.svg``."""
+    for name, text in sized_decks(problem, best.point).items():
+        write_whole(folder / name, text)
+    verdict = _sign_off(folder, problem, best)
+    readings = _readings(problem, best)
+    points = {device: seen for reading in readings.values() for device, seen in reading.observations.items()}
+    best_json = _best_json(problem, study, facts, best, verdict, points, device_values(folder))
+    write_whole(folder / "best.json", best_json)
+    save(convergence(study.trials, study.specs), folder / "convergence.svg")
+    files = [folder / MAIN, folder / "best.json", folder / "convergence.svg"]
+    curves = _responses(problem, readings)
+    if curves:
+        save(bode(curves, best.metrics), folder / "bode.svg")
+        files.append(folder / "bode.svg")
+    return Results(best, verdict, points, tuple(files))
+
+
+def _sign_off(folder: Path, problem: CircuitProblem, best: Trial) -> SignOff | str:
+    try:
+        return sign_off(folder, MAIN, best.metrics, compat=problem.spec.simulator.compat)
+    except (MissingError, EvaluationError) as error:
+        return str(error)
+
+
+def _curves(problem: CircuitProblem) -> list[tuple[str, str, str]]:
+    """(bench, analysis, vector) of the responses to draw: the nodes that measures of plain AC analyses read."""
+    plain = {analysis.name for _, analysis in problem.spec.analyses if analysis.kind == "ac" and not analysis.stimulus}
+    found: dict[tuple[str, str, str], None] = {}
+    for bench, measure in problem.spec.measures:
+        if measure.analysis in plain and measure.kind is not None:
+            vectors = KINDS[measure.kind].vectors(measure.arguments)
+            found |= {(bench, measure.analysis, vector): None for vector in vectors[:1]}
+        elif measure.analysis in plain and measure.take is not None and "out" in measure.take:
+            found[bench, measure.analysis, "v(out)"] = None
+    return list(found)
+
+
+def _readings(problem: CircuitProblem, best: Trial) -> dict[str, Reading]:
+    wanted: dict[str, dict[str, tuple[str, ...]]] = {}
+    for bench, analysis, _ in _curves(problem):
+        wanted.setdefault(bench, {})[analysis] = ()
+    waveforms: Waveforms = wanted
+    try:
+        return problem.read(best.point, waveforms)
+    except EvaluationError:
+        return {}
+    finally:
+        problem.close()
+
+
+def _responses(problem: CircuitProblem, readings: Mapping[str, Reading]) -> dict[str, tuple[Array, Array]]:
+    curves = {}
+    for bench, analysis, vector in _curves(problem):
+        waves = readings[bench].waveforms.get(analysis, {}) if bench in readings else {}
+        if vector in waves:
+            curves[f"{vector}, {analysis}"] = (next(iter(waves.values())), waves[vector])
+    return curves
+
+
+def _best_json(
+    problem: CircuitProblem,
+    study: Study,
+    facts: Mapping[str, Any],
+    best: Trial,
+    verdict: SignOff | str,
+    points: Mapping[str, Mapping[str, float]],
+    devices: Mapping[str, Mapping[str, float | str]],
+) -> str:
+    specs = [
+        {
+            "metric": spec.metric,
+            "min": spec.minimum,
+            "max": spec.maximum,
+            "goal": spec.goal,
+            "unit": spec.unit,
+            "reached": best.metrics.get(spec.metric, math.nan),
+            "margin": _finite(spec.margin(best.metrics.get(spec.metric, math.nan))),
+            "met": spec.met(best.metrics.get(spec.metric, math.nan)),
+        }
+        for spec in study.specs.specs
+    ]
+    signed: dict[str, Any] = (
+        {"error": verdict}
+        if isinstance(verdict, str)
+        else {
+            "printed": dict(verdict.printed),
+            "worst_relative_difference": verdict.worst,
+            "unconfirmed": list(verdict.unconfirmed),
+        }
+    )
+    content = {
+        "point": dict(best.point),
+        "metrics": dict(best.metrics),
+        "specs": specs,
+        "met": all(entry["met"] for entry in specs),
+        "devices": devices,
+        "operating_points": points,
+        "sign_off": signed,
+        "trial": best.number,
+        "evaluations": study.spent,
+        "seconds": study.elapsed,
+        "simulator_seconds": sum(trial.seconds for trial in study.trials),
+        **{name: facts[name] for name in ("command", "seed", "optimizer", "reason", "modes", "versions")},
+    }
+    return orjson.dumps(content, option=orjson.OPT_INDENT_2).decode() + "\n"
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,162 @@
+"""A sizing run: begun from a spec, kept in a folder, resumed from it."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from automl_core.budget import Budget
+from automl_core.errors import EvaluationError, InputError, RecordError
+from automl_core.optimizers import make
+from automl_core.optimizers.portfolio import choose
+from automl_core.pool import Pool
+from automl_core.record import Record
+from automl_core.runs import RECORD
+from automl_core.study import BATCH, Stop, StopReason, Study
+from circuits.calibration import Calibration, calibrate
+from circuits.problem import CircuitProblem
+from circuits.specfile import read_spec
+
+__all__ = ["Settings", "SizingRun"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asked for.
+
+    Args:
+        optimizer: a name of the registry.
+        budget: evaluations ("2000") or time ("10m").
+        seed: of the study.
+        timeout: seconds an evaluation may take on a bench; ``None``: max(1 s, 20 times the measured cost).
+        stop: when to end; ``None``: at the first design that meets all specs, or at a stall where a spec has a goal.
+    """
+
+    optimizer: str = "auto"
+    budget: str = "2000"
+    seed: int = 0
+    timeout: float | None = None
+    stop: Literal["met", "stall", "budget"] | None = None
+
+
+class SizingRun:
+    """A problem, its record and what decides its history. Make one by :meth:`begin` or :meth:`reopen`."""
+
+    def __init__(self, folder: Path, problem: CircuitProblem, record: Record) -> None:
+        self.folder = folder
+        self.problem = problem
+        self.record = record
+        self.facts: Mapping[str, Any] = record.facts()
+
+    @classmethod
+    def begin(cls, spec_path: Path, folder: Path, settings: Settings, command: str) -> SizingRun:
+        """Check the spec, measure an evaluation, decide what decides the history, and write all that down.
+
+        Raises:
+            InputError: the spec, a deck or a setting is wrong, or the start gives no figures at all.
+            MissingError: there is no libngspice.
+        """
+        budget = Budget.parse(settings.budget)
+        problem = CircuitProblem(read_spec(spec_path))
+        make(settings.optimizer, problem.space, problem.spec.specs, 0, budget)  # an unknown name is refused before work
+        measured = calibrate(problem, limit_seconds=settings.timeout)
+        _refuse_dead_start(problem, measured)
+        planned = Budget(budget.evaluations, budget.seconds, measured.seconds or None)
+        optimizer, reason = settings.optimizer, "asked for"
+        if optimizer == "auto":
+            choice = choose(problem.space, planned)
+            optimizer, reason = choice.name, choice.reason
+        record = Record.create(folder / RECORD)
+        facts = {
+            "kind": "sizing",
+            "command": command,
+            "spec": str(spec_path.resolve()),
+            "digest": _digest(problem),
+            "seed": settings.seed,
+            "settings": asdict(settings),
+            "optimizer": optimizer,
+            "reason": reason,
+            "budget": asdict(planned),
+            "batch": BATCH,
+            "limit_seconds": measured.limit_seconds,
+            "modes": dict(measured.modes),
+            "versions": _versions(),
+        }
+        for name, value in facts.items():
+            record.write_fact(name, value)
+        problem.limit_seconds, problem.modes = measured.limit_seconds, dict(measured.modes)
+        problem.__dict__.pop("benches", None)
+        return cls(folder, problem, record)
+
+    @classmethod
+    def reopen(cls, folder: Path) -> SizingRun:
+        """Open a run to go on with it.
+
+        Raises:
+            RecordError: there is no run, or its spec or deck has changed since.
+        """
+        record = Record.open(folder / RECORD)
+        facts = record.facts()
+        if facts.get("kind") != "sizing":
+            raise RecordError(
+                "this is not the folder of a finished set-up", place=str(folder), remedy="begin a new run"
+            )
+        spec = read_spec(Path(facts["spec"]))
+        problem = CircuitProblem(spec, limit_seconds=facts["limit_seconds"], modes=facts["modes"])
+        changed = [name for name, digest in _digest(problem).items() if facts["digest"].get(name) != digest]
+        if changed:
+            raise RecordError(
+                f"{changed[0]} has changed since the run began, so its trials are not of this circuit",
+                place=str(folder),
+                remedy="undo the change, or begin a new run",
+            )
+        return cls(folder, problem, record)
+
+    def execute(self, jobs: int, progress: Callable[[Study], None]) -> tuple[Study, StopReason]:
+        """Run the study to its end, replaying what the record holds already."""
+        facts, specs = self.facts, self.problem.spec.specs
+        budget = Budget(**facts["budget"])
+        optimizer = make(facts["optimizer"], self.problem.space, specs, facts["seed"], budget)
+        with self.problem, Pool(self.problem, jobs) as pool:
+            study = Study(self.problem, specs, pool, self.record, seed=facts["seed"], budget=budget, progress=progress)
+            try:
+                reason = study.run(optimizer, stop=cast("Stop | None", facts["settings"]["stop"]), batch=facts["batch"])
+            except BaseException:
+                self.problem.close()  # the children first: the pool waits for whoever waits for them
+                raise
+        return study, reason
+
+
+def _refuse_dead_start(problem: CircuitProblem, measured: Calibration) -> None:
+    """A start that gives no figures is most likely a deck that is wrong; a search from there is time lost."""
+    deck = str(next(iter(problem.spec.decks.values())))
+    if isinstance(measured.start, EvaluationError):
+        raise InputError(
+            f"the deck's own sizing gives no figures: {measured.start.problem}",
+            place=deck,
+            remedy="make it run in ngspice first: set starting values (`start:`) that bias the circuit",
+        )
+    metrics = measured.start.metrics
+    if all(metrics.get(spec.metric) != metrics.get(spec.metric) for spec in problem.spec.specs.specs):
+        raise InputError(
+            "none of the metrics can be measured at the deck's own sizing",
+            place=deck,
+            remedy="`sizewise check` says why, measure by measure",
+        )
+
+
+def _digest(problem: CircuitProblem) -> dict[str, str]:
+    """Checksum of all that the figures depend on: the spec, and each deck with what it includes."""
+    texts = {str(problem.spec.path): problem.spec.path.read_text(encoding="utf-8")}
+    texts |= {str(problem.spec.decks[name]): "\n".join(bench.lines) for name, bench in problem.benches.items()}
+    return {name: hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for name, text in texts.items()}
+
+
+def _versions() -> dict[str, str]:
+    packages = ("sizewise", "numpy", "scipy", "cmaes", "pymoo", "PySpice")
+    return {"python": platform.python_version(), **{package: version(package) for package in packages}}

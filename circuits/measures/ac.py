@@ -91,6 +91,11 @@ def _quotient(arguments: Arguments) -> str:
     return f"{output}/{signals.expression(arguments['input'])}" if arguments.get("input") else output
 
 
+def _first(vector: str) -> list[str]:
+    """Make ``vector_first``, its value at the lowest frequency. ngspice cannot index what has one value: widen it."""
+    return [f"let {vector}_wide = {vector}+0*vector(2)", f"let {vector}_first = {vector}_wide[0]"]
+
+
 def _gain(plots: Plots, analysis: str, arguments: Arguments) -> float:
     frequency, decibels = _decibels(plots, analysis, arguments)
     at = arguments.get("at")
@@ -100,11 +105,13 @@ def _gain(plots: Plots, analysis: str, arguments: Arguments) -> float:
 
 def _gain_script(result: str, analysis: Analysis, arguments: Arguments) -> list[str]:
     at = arguments.get("at")
-    last = f"{result}_db[0]" if at is None else f"{result}_at"
-    lines = [f"let {result}_db = db({_quotient(arguments)})"]
-    if at is not None:
-        lines.append(f"meas ac {result}_at find {result}_db at={number(at)}")
-    return [*lines, f"let {result} = {last if arguments['scale'] == 'dB' else f'10^({last}/20)'}"]
+    there = f"{result}_db_first" if at is None else f"{result}_at"
+    find = _first(f"{result}_db") if at is None else [f"meas ac {there} find {result}_db at={number(at)}"]
+    return [
+        f"let {result}_db = db({_quotient(arguments)})",
+        *find,
+        f"let {result} = {there if arguments['scale'] == 'dB' else f'10^({there}/20)'}",
+    ]
 
 
 def _unity(frequency: Floats, decibels: Floats, which: str) -> float:
@@ -140,11 +147,12 @@ def _phase_margin(plots: Plots, analysis: str, arguments: Arguments) -> float:
 
 def _phase_script(result: str, arguments: Arguments) -> list[str]:
     """The gain in dB and the phase from DC on, as ``result_db`` and ``result_phase``."""
-    reference = _REFERENCE_SCRIPT[arguments["polarity"]].format(f"{result}_degrees[0]")
+    reference = _REFERENCE_SCRIPT[arguments["polarity"]].format(f"{result}_degrees_first")
     return [
         f"let {result}_db = db({_quotient(arguments)})",
         f"let {result}_radians = cph({_quotient(arguments)})",
         f"let {result}_degrees = {result}_radians*180/pi",
+        *_first(f"{result}_degrees"),
         f"let {result}_phase = {result}_degrees-({reference})",
     ]
 
@@ -196,7 +204,11 @@ def _bandwidth_script(result: str, analysis: Analysis, arguments: Arguments) -> 
 
 
 def _relative_script(result: str, arguments: Arguments) -> list[str]:
-    return [f"let {result}_db = db({_quotient(arguments)})", f"let {result}_relative = {result}_db-{result}_db[0]"]
+    return [
+        f"let {result}_db = db({_quotient(arguments)})",
+        *_first(f"{result}_db"),
+        f"let {result}_relative = {result}_db-{result}_db_first",
+    ]
 
 
 def _gain_bandwidth(plots: Plots, analysis: str, arguments: Arguments) -> float:
@@ -207,7 +219,7 @@ def _gain_bandwidth(plots: Plots, analysis: str, arguments: Arguments) -> float:
 def _gain_bandwidth_script(result: str, analysis: Analysis, arguments: Arguments) -> list[str]:
     return [
         *_bandwidth_script(f"{result}_corner", analysis, {**arguments, "drop": _HALF_POWER}),
-        f"let {result} = {result}_corner*10^({result}_corner_db[0]/20)",
+        f"let {result} = {result}_corner*10^({result}_corner_db_first/20)",
     ]
 
 

@@ -64,7 +64,7 @@ class Argument:
             return str(value)
         parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
         names = tuple(str(part).strip().lower() for part in parts)
-        if not all(names):
+        if not names or not all(names):
             raise InputError(f"{self.name} = {value!r} names nothing", remedy=f"give {self.meaning}")
         if self.many:
             return names

@@ -9,10 +9,11 @@ What ngspice 39 does, found by experiment:
 - ``i(vdd)`` flows into the + terminal: negative for a supply that delivers. ``@vdd[p]`` is it times the voltage.
 - A device's ``@m1[vds]``, ``[vgs]``, ``[vth]`` are those of an n-channel device for both polarities.
 - MOSFETs of level 1 to 3 have ``von`` instead of ``vth``; a quantity that a model lacks gives a vector of no length.
-- ``noise`` leaves two plots: the spectra, and after it the totals, which is the current one. ``onoise_total`` agrees with
-  the integral of ``onoise_spectrum``, but ``inoise_total`` does not with that of ``inoise_spectrum``: for an RC it is
-  12 % high at 10 points a decade, 1 % at 100. So no total is read here.
+- ``noise`` leaves two plots: the spectra, and after it the totals, which is the current one. ``onoise_total`` agrees
+  with the integral of ``onoise_spectrum``, but ``inoise_total`` does not with that of ``inoise_spectrum``: for an RC it
+  is 12 % high at 10 points a decade, 1 % at 100. So no total is read here.
 - The scale of a ``dc`` plot, "v-sweep", cannot be named in an expression (it reads as v minus sweep).
+- A vector of one value cannot be indexed, not even by [0].
 - Numbers of plots ("ac3") are shared between kinds, and those of ``fourier`` vectors between plots: hence the shell
   variables below.
 """

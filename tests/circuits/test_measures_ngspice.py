@@ -23,7 +23,9 @@ BOLTZMANN, TEMPERATURE = 1.380649e-23, 300.15
 def measure(name, analysis, kind, **arguments):
     """``low`` and ``high`` stand for "from" and "to", which Python keeps for itself."""
     words = {"low": "from", "high": "to"}
-    return Measure(name, analysis, kind=kind, arguments={words.get(key, key): value for key, value in arguments.items()})
+    return Measure(
+        name, analysis, kind=kind, arguments={words.get(key, key): value for key, value in arguments.items()}
+    )
 
 
 # Two poles at 1 kHz and 1 MHz behind a gain of 1000; the supply reaches its input through a divider by 3.

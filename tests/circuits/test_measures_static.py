@@ -25,7 +25,9 @@ def _split(values):
 
 def devices(**quantities):
     vectors = {
-        f"@{device}[{name}]": np.array([value]) for device, all_of in quantities.items() for name, value in all_of.items()
+        f"@{device}[{name}]": np.array([value])
+        for device, all_of in quantities.items()
+        for name, value in all_of.items()
     }
     return {"op": Waveforms(np.zeros(1), vectors)}
 

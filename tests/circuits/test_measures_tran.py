@@ -40,9 +40,7 @@ def resonance(damping, omega, at=1.0):
     def wave(time):
         t = np.clip(time - at, 0, None)
         root = math.sqrt(1 - damping**2)
-        return 1 - np.exp(-damping * omega * t) * (
-            np.cos(root * omega * t) + damping / root * np.sin(root * omega * t)
-        )
+        return 1 - np.exp(-damping * omega * t) * (np.cos(root * omega * t) + damping / root * np.sin(root * omega * t))
 
     return wave
 
@@ -88,7 +86,7 @@ def test_a_resonance_overshoots_by_its_damping(damping):
 
 
 def test_ringing_settles_at_its_last_entry_into_the_band():
-    # undamped but for a slow envelope: |error| <= exp(-zeta w t), so that the last entry lies just below ln(1/tol)/(zeta w)
+    # |error| <= exp(-zeta w t), a slow envelope: the last entry lies just below ln(1/tol)/(zeta w)
     damping, omega = 0.02, 60.0
     plots = transient(resonance(damping, omega, at=0.0), uneven(10.0, 60_000))
     bound = math.log(1 / 0.05 / math.sqrt(1 - damping**2)) / (damping * omega)

@@ -19,6 +19,7 @@ from automl_core.record import Record
 from automl_core.runs import RECORD
 from automl_core.study import BATCH, Stop, StopReason, Study
 from circuits.calibration import Calibration, calibrate
+from circuits.design_space import moved_starts
 from circuits.problem import CircuitProblem
 from circuits.specfile import read_spec
 
@@ -54,8 +55,14 @@ class SizingRun:
         self.facts: Mapping[str, Any] = record.facts()
 
     @classmethod
-    def begin(cls, spec_path: Path, folder: Path, settings: Settings, command: str) -> SizingRun:
+    def begin(cls, spec_path: Path, make_folder: Callable[[], Path], settings: Settings, command: str) -> SizingRun:
         """Check the spec, measure an evaluation, decide what decides the history, and write all that down.
+
+        Args:
+            spec_path: the spec.
+            make_folder: makes the run folder; called once all is known to be well.
+            settings: what the user asked for.
+            command: the command line, for the record.
 
         Raises:
             InputError: the spec, a deck or a setting is wrong, or the start gives no figures at all.
@@ -71,6 +78,7 @@ class SizingRun:
         if optimizer == "auto":
             choice = choose(problem.space, planned)
             optimizer, reason = choice.name, choice.reason
+        folder = make_folder()
         record = Record.create(folder / RECORD)
         facts = {
             "kind": "sizing",
@@ -116,6 +124,12 @@ class SizingRun:
                 remedy="undo the change, or begin a new run",
             )
         return cls(folder, problem, record)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is probably not meant, and starts that had to move."""
+        problem = self.problem
+        return [*problem.spec.warnings, *moved_starts(problem.spec, problem.decks, problem.space)]
 
     def execute(self, jobs: int, progress: Callable[[Study], None]) -> tuple[Study, StopReason]:
         """Run the study to its end, replaying what the record holds already."""

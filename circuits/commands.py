@@ -1,0 +1,200 @@
+"""The circuit commands of the command line: ``init``, ``check``, ``size``, ``resume``, ``apply``.
+
+Each function reads its arguments, calls what does the work, and shows the outcome. Imports stand inside the functions,
+so that ``--help`` does not wait for ngspice, numpy or matplotlib.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from circuits.sizing import SizingRun
+
+__all__ = ["COMMANDS"]
+
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+_Jobs = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Workers; 0: one a core.", show_default=False)]
+
+
+def init(
+    deck: Annotated[Path, typer.Argument(help="A netlist that runs in ngspice.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The spec file; DECK.yaml by default.")] = None,
+    allow: Annotated[list[Path] | None, typer.Option(help="A folder outside the deck's own that it may read.")] = None,
+    lift: Annotated[
+        bool | None,
+        typer.Option(
+            "--lift/--no-lift",
+            help="Turn literal W, L, R, C and M into parameters of a new deck; by default where it has none.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Write a spec file for a deck: what can vary, what it measures, what it reaches today. Edit it, then `size` it."""
+    from circuits.initial_spec import write_initial_spec
+
+    written = write_initial_spec(deck, output, tuple(allow or ()), lift=lift, confirm=_confirm_folders)
+    for line in written.report:
+        typer.echo(line)
+    typer.echo(f"wrote {', '.join(map(str, written.files))}")
+    typer.echo(f"next: edit the specs in {written.spec}, then `sizewise check {shlex.quote(str(written.spec))}`")
+
+
+def _confirm_folders(folders: list[Path]) -> bool:
+    """Ask whether a deck may read folders outside its own; without a terminal the answer is no."""
+    typer.echo("the deck reads files outside its own folder:")
+    for folder in folders:
+        typer.echo(f"  {folder}")
+    return sys.stdin.isatty() and typer.confirm("may it?", default=False)
+
+
+def check(
+    spec: Annotated[Path, typer.Argument(help="The spec file.")],
+    timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds an evaluation may take.")] = None,
+    json: _Json = False,
+) -> None:
+    """Try a spec: what varies, what the deck's own sizing reaches, what an evaluation costs, whether it repeats."""
+    from circuits.checking import examine
+
+    report = examine(spec, limit_seconds=timeout)
+    if json:
+        _print_json(report.as_json())
+    else:
+        report.show(_console())
+    if not report.sound:
+        raise typer.Exit(2)
+
+
+def size(
+    spec: Annotated[Path, typer.Argument(help="The spec file.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The run folder; runs/NAME-N by default.")
+    ] = None,
+    optimizer: Annotated[str, typer.Option(help="auto, cmaes, de or random.")] = "auto",
+    budget: Annotated[str, typer.Option(help="Evaluations (2000) or wall time (30s, 10m, 2h).")] = "2000",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same history.")] = 0,
+    jobs: _Jobs = 0,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.001, help="Seconds an evaluation may take; 20 times its measured cost.")
+    ] = None,
+    stop: Annotated[
+        Literal["met", "stall", "budget"] | None,
+        typer.Option(help="When to end; by default met, or stall where a spec has a goal.", show_default=False),
+    ] = None,
+    json: _Json = False,
+) -> None:
+    """Size a circuit: vary its parameters until ngspice says that every spec is met."""
+    from automl_core.runs import new_run_folder
+    from circuits.sizing import Settings, SizingRun
+
+    settings = Settings(optimizer, budget, seed, timeout, stop)
+    folder = output
+    made: list[Path] = []
+
+    def make_folder() -> Path:
+        made.append(new_run_folder(folder, spec.parent.resolve().name if spec.stem == "spec" else spec.stem))
+        return made[0]
+
+    run = SizingRun.begin(spec, make_folder, settings, _command_line())
+    _finish(run, jobs, json=json)
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    jobs: _Jobs = 0,
+    json: _Json = False,
+) -> None:
+    """Go on with a run that was stopped, killed or cut off; no simulation is repeated."""
+    from circuits.sizing import SizingRun
+
+    _finish(SizingRun.reopen(run), jobs, json=json)
+
+
+def apply(
+    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to; RUN/applied by default.")] = None,
+) -> None:
+    """Put the sizes that a run found into a copy of the deck, and show the difference; nothing else changes."""
+    from circuits.application import apply_best
+
+    applied = apply_best(run, output or run / "applied")
+    typer.echo(applied.difference, nl=False)
+    typer.echo(f"wrote {', '.join(map(str, applied.files))}")
+
+
+COMMANDS: tuple[Callable[..., None], ...] = (init, check, size, resume, apply)
+
+
+def _finish(run: SizingRun, jobs: int, *, json: bool) -> None:
+    """Run a study to its end, write what it found, and show it. Exit status 1 where a spec is not met."""
+    from automl_core.report.live import LiveView
+    from circuits.results import write_results
+    from circuits.units import engineering
+
+    console = _console()
+    if not json:
+        _announce(run, console)
+    try:
+        with LiveView(console, engineering, f"sizing {run.problem.spec.path}", quiet=json) as view:
+            study, reason = run.execute(jobs or os.cpu_count() or 1, view)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"stopped; `sizewise resume {run.folder}` goes on from here\n")
+        raise typer.Exit(130) from None
+    best = study.best
+    if best is None:
+        _report_no_result(run, study.trials[0].error)
+        raise typer.Exit(1)
+    results = write_results(run.folder, run.problem, study, run.facts, best)
+    if json:
+        sys.stdout.write((run.folder / "best.json").read_text(encoding="utf-8"))
+    else:
+        from circuits.summary import show
+
+        show(console, study, reason, results)
+    if study.best_score is None or not study.best_score.feasible:
+        raise typer.Exit(1)
+
+
+def _announce(run: SizingRun, console: Console) -> None:
+    facts = run.facts
+    for warning in run.warnings:
+        console.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
+    how = ", ".join(f"{bench or 'deck'}: {mode}" for bench, mode in facts["modes"].items())
+    lines = [
+        f"run folder {run.folder}",
+        f"optimizer {facts['optimizer']} ({facts['reason']}), seed {facts['seed']}",
+        f"simulator {how}; an evaluation is killed after {facts['limit_seconds']:.3g} s",
+    ]
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _report_no_result(run: SizingRun, error: str | None) -> None:
+    sys.stderr.write(f"no design gave any figures; the first one failed with: {error or 'no reason given'}\n")
+    sys.stderr.write(f"the trials are kept in {run.folder}\n")
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 120
+    return Console(width=width, soft_wrap=False)
+
+
+def _print_json(content: Any) -> None:
+    import orjson
+
+    sys.stdout.write(orjson.dumps(content, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def _command_line() -> str:
+    return shlex.join(["sizewise", *sys.argv[1:]])

@@ -1,0 +1,70 @@
+"""What a sizing run ends with, for a terminal."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from automl_core.report.tables import rows_table, spec_table
+from circuits.results import Results
+from circuits.signoff import SignOff
+from circuits.units import engineering
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from automl_core.study import StopReason, Study
+
+__all__ = ["show"]
+
+_ENDS = {
+    "met": "all specs met",
+    "stall": "all specs met, and no better design for long",
+    "budget": "the budget is spent",
+    "exhausted": "every design of the space is known",
+}
+_UNITS = {"w": "m", "l": "m", "r": "Ohm", "c": "F", "dc": "A"}
+_AGREES = 1e-3
+"""Relative difference up to which an independent run confirms a metric."""
+
+
+def show(console: Console, study: Study, reason: StopReason, results: Results) -> None:
+    """Specs, sizes, the sign-off and where everything is."""
+    first = study.trials[0]
+    start = first.metrics if first.status == "ok" else {}
+    console.print(spec_table(study.specs, results.best.metrics, engineering, start=start))
+    console.print(_sizes(results))
+    failed = sum(trial.status in ("failed", "timeout") for trial in study.trials)
+    simulated = sum(trial.seconds for trial in study.trials)
+    lines = [
+        f"{_ENDS[reason]}: {study.spent} evaluations"
+        + (f" ({failed} failed)" if failed else "")
+        + f", {study.elapsed:.1f} s in all, {simulated:.1f} s of it in the simulators",
+        sign_off_line(results.sign_off, len(study.specs.specs)),
+        *(str(path) for path in results.files),
+    ]
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _sizes(results: Results) -> object:
+    point = results.best.point
+    rows = [
+        [name, f"{value:.6g}" if isinstance(value, int) else engineering(float(value), "", 4)]
+        for name, value in point.items()
+    ]
+    return rows_table(["variable", "value"], rows)
+
+
+def sign_off_line(verdict: SignOff | str, specs: int) -> str:
+    """One sentence on the independent run."""
+    if isinstance(verdict, str):
+        return f"not signed off: {verdict}"
+    confirmed = [name for name, difference in verdict.differences.items() if difference <= _AGREES]
+    line = f"sign-off: a fresh `ngspice -n -b` confirms {len(confirmed)} of {len(verdict.differences)} metrics"
+    if verdict.differences:
+        worst = max(verdict.differences, key=lambda name: verdict.differences[name])
+        line += f", the farthest {worst} to {verdict.worst * 100:.2g} %"
+    if verdict.unconfirmed:
+        line += f"; ngspice printed none for {', '.join(verdict.unconfirmed)}"
+    return line if not math.isnan(verdict.worst) else "not signed off: a figure is not a number"

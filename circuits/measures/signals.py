@@ -6,6 +6,7 @@ Written as ``out``, ``out_p,out_n``, ``v(out)``, ``v(out_p,out_n)``, ``i(vdd)`` 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ _GROUND = ("0", "gnd")
 _CALL = re.compile(r"v\((.*)\)\Z", re.DOTALL)
 
 
+@lru_cache(maxsize=1024)
 def terms(signal: str) -> tuple[str, ...]:
     """One vector, or the two whose difference is meant; "" for ground.
 

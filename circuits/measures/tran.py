@@ -81,17 +81,21 @@ def _rises(time: Floats, y: Floats, level: float, signal: str) -> float:
     return found
 
 
+def _rise(plots: Plots, analysis: str, arguments: Arguments) -> tuple[float, float]:
+    """The time between the two levels, and the height of the step."""
+    node = arguments["node"]
+    time, y, height = _step(plots, analysis, arguments, node)
+    return _rises(time, y, arguments["to"], node) - _rises(time, y, arguments["from"], node), height
+
+
 def _rise_time(plots: Plots, analysis: str, arguments: Arguments) -> float:
-    low, high = arguments["from"], arguments["to"]
-    time, y, _ = _step(plots, analysis, arguments, arguments["node"])
-    return _rises(time, y, high, arguments["node"]) - _rises(time, y, low, arguments["node"])
+    return _rise(plots, analysis, arguments)[0]
 
 
 def _slew_rate(plots: Plots, analysis: str, arguments: Arguments) -> float:
-    low, high = arguments["from"], arguments["to"]
-    _, _, height = _step(plots, analysis, arguments, arguments["node"])
-    span: float = high - low
-    return span * abs(height) / _rise_time(plots, analysis, arguments)
+    rise, height = _rise(plots, analysis, arguments)
+    span: float = arguments["to"] - arguments["from"]
+    return span * abs(height) / rise
 
 
 def _rise_time_script(result: str, analysis: Analysis, arguments: Arguments) -> list[str]:

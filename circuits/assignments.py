@@ -14,6 +14,7 @@ __all__ = ["Assignment", "Token", "assignments", "check_delimiters", "function_o
 _NAME_BEFORE = re.compile(r"([A-Za-z_][\w.#@\[\]]*)\s*(\(([^()]*)\))?\s*$")
 _FUNC = re.compile(r"\s*([A-Za-z_]\w*)\s*\(([^()]*)\)\s*=?\s*(.*)$", re.DOTALL)
 _PLAIN = re.compile(r"[^\s,=(){}'\"]+")
+_LONGEST_NAME = 1000  # with the arguments of a function
 _CLOSING = {"{": "}", "'": "'", '"': '"', "(": ")"}
 
 
@@ -164,7 +165,7 @@ def assignments(line: Line, start: int) -> list[Assignment]:
 
 
 def _name_before(line: Line, start: int, sign: int) -> re.Match[str]:
-    match = _NAME_BEFORE.search(line.text[:sign], start)
+    match = _NAME_BEFORE.search(line.text, max(start, sign - _LONGEST_NAME), sign)
     if match is None:
         problem = f"there is no name before '=' in {line.text!r} (character {sign + 1})"
         raise InputError(problem, place=line.place, remedy="write name=value; names begin with a letter")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from circuits.deck_lines import Line
 
@@ -94,6 +94,13 @@ class _Lifting:
     def note(self, line: Line, reason: str) -> None:
         self.result.notes.append(Note(line.place, line.text, reason))
 
+    def finish(self) -> Lifted:
+        """The result; a measure above its analysis gets the first of its kind."""
+        first = {card.kind: card.name for card in reversed(self.result.analyses)}
+        measures = self.result.measures
+        self.result.measures = [replace(card, analysis=card.analysis or first.get(card.kind)) for card in measures]
+        return self.result
+
     def analysis(self, line: Line, text: str) -> None:
         command = self._settle(line, " ".join(text.split()))
         if command is None:
@@ -146,7 +153,7 @@ def lift(cards: Iterable[Line], commands: Iterable[Line], settle: Callable[[Line
         lifting.measure(line)
     for line in commands:
         _command(lifting, line)
-    return lifting.result
+    return lifting.finish()
 
 
 def _command(lifting: _Lifting, line: Line) -> None:

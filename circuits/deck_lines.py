@@ -14,7 +14,7 @@ from pathlib import Path
 
 from automl_core.errors import InputError
 
-__all__ = ["LARGEST_FILE", "Line", "load_lines", "read_text"]
+__all__ = ["LARGEST_FILE", "Line", "decoded", "load_lines", "read_text"]
 
 LARGEST_FILE = 32 * 2**20  # bytes; the largest files of open kits have 10 MB
 _COMMENT = re.compile(r";|//|(?:(?<=[ \t,])|^)\$(?!\{?PDK(?:_ROOT)?\b)")
@@ -112,6 +112,14 @@ def read_text(file: Path) -> str:
     return data.decode("latin-1")
 
 
+def decoded(text: str) -> str:
+    """A part of a deck file as people and the system know it: read as Latin-1, but mostly written as UTF-8."""
+    try:
+        return text.encode("latin-1").decode("utf-8")
+    except (UnicodeDecodeError, UnicodeEncodeError):
+        return text
+
+
 def load_lines(file: Path) -> tuple[Line, ...]:
     """The logical lines of a file; parsed once for as long as it does not change.
 
@@ -137,7 +145,7 @@ def _split(file: Path, text: str) -> tuple[Line, ...]:
         first = raw[:1]
         if first == "+" and lines:
             lines[-1].extend(offset + 1, raw[1:])
-        elif first != "*" or raw[1:2] == "#":
+        elif first not in "*+" or raw[1:2] == "#":
             _add(lines, file, number, offset, raw)
         offset += len(raw) + 1
     return tuple(lines)
@@ -150,7 +158,7 @@ def _add(lines: list[Line], file: Path, number: int, offset: int, raw: str) -> N
     first = stripped[:1]
     if not stripped or first in ";$" or stripped.startswith("//") or (first == "*" and stripped[1:2] != "#"):
         return
-    if first == "+" and lines:
-        lines[-1].extend(offset + indent + 1, stripped[1:])
-    else:
+    if first != "+":
         lines.append(Line(file, number, offset, raw))
+    elif lines:
+        lines[-1].extend(offset + indent + 1, stripped[1:])

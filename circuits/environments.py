@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from automl_core.errors import InputError
 from circuits.assignments import Assignment
 from circuits.deck_lines import Line
-from circuits.expressions import BUILT_IN_FUNCTIONS, Expression, Function, evaluate_all, parse_expression
+from circuits.expressions import BUILT_IN_FUNCTIONS, Expression, Function, evaluate_all, in_order, parse_expression
 from circuits.nearest import did_you_mean
 from circuits.numbers import parse_number
 from circuits.scopes import Scope
@@ -86,8 +86,17 @@ class Environment:
                 self._undefined(name, text, line, {*self.functions, *BUILT_IN_FUNCTIONS}, "function")
 
     def _undefined(self, name: str, text: str, line: Line, known: Iterable[str], what: str) -> None:
-        remedy = f"define it (.param {name}=...), or {did_you_mean(name, known, f'the {what}s')}"
-        raise InputError(f"{text!r} uses an undefined {what} {name!r}", place=line.place, remedy=remedy)
+        names = set(known)
+        remedy = f"define it: .param {name}=..." if what == "parameter" else f"define it: .func {name}(x) {{...}}"
+        if names:
+            remedy = f"{remedy}; {did_you_mean(name, names, f'the {what}s')}"
+        shown = text if len(text) < 80 else f"{text[:77]}..."
+        raise InputError(f"{shown!r} uses an undefined {what} {name!r}", place=line.place, remedy=remedy)
+
+    def check_groups(self, line: Line) -> None:
+        """Refuse an undefined name in any ``{...}`` or ``'...'`` of a line, whatever its grammar."""
+        for group in _GROUP.finditer(line.text):
+            self.check(group[1] if group[1] is not None else group[2], line, strict=False)
 
     def check_value(self, letter: str, key: str, text: str, line: Line) -> None:
         """Refuse an instance parameter's value that ngspice could not resolve.
@@ -115,7 +124,8 @@ class Environment:
 
         Args:
             scope: the subcircuit.
-            given: the parameters on the instance's line, evaluated out here.
+            given: the parameters on the instance's line, evaluated out here; those that the subcircuit does not
+                have are dropped, as ngspice does.
             line: that line.
 
         Raises:
@@ -123,12 +133,12 @@ class Environment:
         """
         functions = {**self.functions, **scope.functions}
         local = _last({item.name: item for item in scope.defaults}, scope.assigned)
-        outer = {name: value for key, text in given.items() for name, value in [(key, self.value_of(text))]}
+        outer = {name: self.value_of(text) for name, text in given.items() if name in local}
         known = {**self.values, **{name: value for name, value in outer.items() if value is not None}}
         for name, value in outer.items():
             if value is None:
                 known.pop(name, None)
-        names = self.names | frozenset(local) | frozenset(outer)
+        names = self.names | frozenset(local)
         inner = Environment(names, known, functions, self.compat)
         return inner.with_values({name: item for name, item in local.items() if name not in outer})
 
@@ -161,19 +171,12 @@ def _evaluated(
     except InputError as error:
         if "need each other" in error.problem:
             raise
-    values = {name: value for name, value in known.items() if name not in expressions}
-    waiting = dict(expressions)
-    progress = True
-    while waiting and progress:
-        progress = False
-        for name in list(waiting):
-            if not any(need in waiting and need != name for need in waiting[name].names):
-                expression = waiting.pop(name)
-                progress = True
-                try:
-                    values[name] = expression.evaluate(values, functions, compat=compat)
-                except InputError:
-                    continue
+    values = dict(known)
+    for name in in_order(expressions, functions, known):
+        try:
+            values[name] = expressions[name].evaluate(values, functions, compat=compat)
+        except InputError:
+            values.pop(name, None)
     return {name: values[name] for name in expressions if name in values}
 
 

@@ -21,7 +21,15 @@ from typing import NoReturn
 from automl_core.errors import InputError
 from circuits.expression_syntax import ARITIES, Call, Chain, Name, Not, Number, Parser, Ternary, Tree
 
-__all__ = ["BUILT_IN_FUNCTIONS", "Expression", "Function", "evaluate_all", "parse_expression", "strip_delimiters"]
+__all__ = [
+    "BUILT_IN_FUNCTIONS",
+    "Expression",
+    "Function",
+    "evaluate_all",
+    "in_order",
+    "parse_expression",
+    "strip_delimiters",
+]
 
 BUILT_IN_FUNCTIONS: frozenset[str] = frozenset(ARITIES)
 _RANDOM = frozenset({"agauss", "gauss", "unif", "aunif", "limit"})
@@ -278,31 +286,41 @@ def evaluate_all(
         InputError: an undefined parameter, a circle (``a={b}``, ``b={a}``), or no finite value.
     """
     values = dict(known or {})
-    for name in _in_order(expressions, functions or {}, values):
+    for name in in_order(expressions, functions or {}, values):
         values[name] = expressions[name].evaluate(values, functions, compat=compat)
     return {name: values[name] for name in expressions}
 
 
-def _in_order(
+def in_order(
     expressions: Mapping[str, Expression], functions: Mapping[str, Function], known: Mapping[str, float]
 ) -> list[str]:
-    """The names so that each comes after those it needs."""
+    """The names so that each comes after those it needs.
+
+    Args:
+        expressions: by parameter name, lower case.
+        functions: those of the deck.
+        known: names with a value from elsewhere; an expression may use its own name then.
+
+    Raises:
+        InputError: parameters that need each other.
+    """
     order: dict[str, None] = {}
     for start in expressions:
-        path: list[str] = []
+        path: dict[str, None] = {}
         waiting = [(start, False)]
         while waiting:
             name, done = waiting.pop()
             if done:
-                path.pop()
+                del path[name]
                 order[name] = None
             elif name in path:
-                circle = " -> ".join([*path[path.index(name) :], name])
+                chain = list(path)
+                circle = " -> ".join([*chain[chain.index(name) :], name])
                 place = expressions[name].place
                 remedy = "give one of them a number"
                 raise InputError(f"parameters need each other: {circle}", place=place, remedy=remedy)
             elif name not in order and name in expressions:
-                path.append(name)
+                path[name] = None
                 waiting.append((name, True))
                 needs = _needs(expressions[name], functions, ())
                 waiting.extend((need, False) for need in needs if need != name or name not in known)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from circuits.assignments import Assignment, tokens
 from circuits.conditions import CONDITION_WORDS
 from circuits.control_block import ANALYSIS_KINDS
-from circuits.deck_lines import Line
+from circuits.deck_lines import Line, decoded
 from circuits.scopes import Scope
 
 __all__ = ["ANALYSIS_WORDS", "DROPPED_WORDS", "KEPT_WORDS", "MEASURE_WORDS", "flat_lines", "reachable_names"]
@@ -68,7 +68,8 @@ def flat_lines(title: str, root: Scope, values: Mapping[tuple[str, str], str], *
         prune: leave out the subcircuits and models that nothing can use.
     """
     yield _harmless(title)
-    yield from _scope_lines(root, values, reachable_names(root) if prune else None)
+    for line in _scope_lines(root, values, reachable_names(root) if prune else None):
+        yield line if line.isascii() else decoded(line)
     yield ".end"
 
 
@@ -80,6 +81,7 @@ def _harmless(title: str) -> str:
 
 
 def _scope_lines(scope: Scope, values: Mapping[tuple[str, str], str], reached: frozenset[str] | None) -> Iterator[str]:
+    changes = _changes(scope, values)
     for item in scope.items:
         if isinstance(item, Scope):
             if scope.subcircuits[item.name] is item and (reached is None or item.name in reached) and item.line:
@@ -90,19 +92,21 @@ def _scope_lines(scope: Scope, values: Mapping[tuple[str, str], str], reached: f
             name = item.text.split(None, 2)[1].partition("(")[0].lower()
             if scope.models[name] is item and (reached is None or name in reached or _base(name) in reached):
                 yield item.text
-        elif item.word in (".param", ".params"):
-            yield with_new_values(item, scope, values)
         elif item.word[:1] != "." or item.word in KEPT_WORDS:
-            yield item.text
+            yield _replaced(item.text, changes[id(item)]) if id(item) in changes else item.text
 
 
-def with_new_values(line: Line, scope: Scope, values: Mapping[tuple[str, str], str]) -> str:
-    """A ``.param`` line with new values in place of those that are given."""
-    changed = [item for item in scope.assigned if item.line is line and (scope.name, item.name) in values]
-    return replaced(line.text, ((item, values[scope.name, item.name]) for item in changed))
+def _changes(scope: Scope, values: Mapping[tuple[str, str], str]) -> dict[int, list[tuple[Assignment, str]]]:
+    """New values for the ``.param`` lines of a scope, by the line's identity."""
+    changes: dict[int, list[tuple[Assignment, str]]] = {}
+    if any(name == scope.name for name, _ in values):
+        for item in scope.assigned:
+            if (scope.name, item.name) in values:
+                changes.setdefault(id(item.line), []).append((item, values[scope.name, item.name]))
+    return changes
 
 
-def replaced(text: str, changes: Iterable[tuple[Assignment, str]]) -> str:
+def _replaced(text: str, changes: Iterable[tuple[Assignment, str]]) -> str:
     """A line's text with the values of some assignments replaced."""
     for item, value in sorted(changes, key=lambda change: -change[0].start):
         text = f"{text[: item.start]}{value}{text[item.end :]}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from automl_core.errors import InputError
-from circuits.deck_lines import Line, load_lines
+from circuits.deck_lines import Line, decoded, load_lines
 from circuits.nearest import did_you_mean
 
 __all__ = ["Include", "Includes"]
@@ -131,17 +131,18 @@ class Includes:
 
     def _resolve(self, name: str, line: Line) -> Path:
         """The file that an include means, if the deck may read it."""
-        path = Path(_VARIABLE.sub(lambda match: self._variable(match, line), _decoded(name)))
+        path = Path(_VARIABLE.sub(lambda match: self._variable(match, line), decoded(name)))
         path = path.expanduser() if name.startswith("~") else path
         candidates = [path] if path.is_absolute() else [line.file.parent / path, self.deck.parent / path]
         for candidate in candidates:
             resolved = _resolved(candidate, line)
+            if not _exists(resolved):
+                continue
             if not any(resolved.is_relative_to(root) for root in self._roots):
                 self._refuse(resolved, line)
-            if resolved.is_file():
-                return resolved
-            if resolved.exists():
+            if not resolved.is_file():
                 raise InputError(f"{name!r} is not a regular file", place=line.place, remedy="include a text file")
+            return resolved
         looked = " and ".join(dict.fromkeys(str(candidate.parent) for candidate in candidates))
         raise InputError(
             f"the include {name!r} does not exist (looked in {looked})", place=line.place, remedy="check the path"
@@ -181,12 +182,12 @@ def _resolved(path: Path, line: Line) -> Path:
         ) from None
 
 
-def _decoded(name: str) -> str:
-    """A file name as the system knows it: decks are read as Latin-1, names are mostly UTF-8."""
+def _exists(path: Path) -> bool:
+    """Whether there is something at a path; one that may not be looked at counts as there."""
     try:
-        return name.encode("latin-1").decode("utf-8")
-    except (UnicodeDecodeError, UnicodeEncodeError):
-        return name
+        return path.exists()
+    except OSError:
+        return True
 
 
 def _arguments(line: Line) -> list[str]:

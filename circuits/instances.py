@@ -92,6 +92,7 @@ class _Expansion:
     used: dict[int, Scope] = field(default_factory=dict)
     cards: dict[tuple[int, int], Card] = field(default_factory=dict)
     global_nets: frozenset[str] = frozenset()
+    checked: set[tuple[int, frozenset[str]]] = field(default_factory=set)  # model lines, with the names they see
 
 
 def expand(root: Scope, environment: Environment) -> tuple[tuple[Device, ...], tuple[Scope, ...]]:
@@ -122,12 +123,17 @@ def _visit(
     environment: Environment,
 ) -> None:
     scope = chain[-1]
+    seen: dict[str, Line] = {}
     if len(path) > _DEEPEST:
         place = scope.line.place if scope.line else None
         problem = f"subcircuits are nested more than {_DEEPEST} deep at {'.'.join(path[:4])}..."
         raise InputError(problem, place=place, remedy=f"does {scope.name!r} contain itself?")
     for line in active_lines(scope.device_lines, scope, environment):
         card = _card(expansion, chain, line)
+        if card.name in seen:
+            problem = f"a second device is called {card.name!r}; the first stands at {seen[card.name].place}"
+            raise InputError(problem, place=line.place, remedy="give it another name")
+        seen[card.name] = line
         _check_values(card, environment)
         mapped = tuple(_net(node, path, nets, expansion.global_nets) for node in card.nodes)
         if card.letter == "x":
@@ -170,7 +176,7 @@ def _plain(
     """Add a device that is no subcircuit."""
     kind = card.kind
     if card.letter in _MODELLED:
-        kind = _modelled_kind(chain, card)
+        kind = _modelled_kind(expansion, chain, card, environment)
     name = ".".join((card.letter, *path, card.name)) if path else card.name
     terminals = dict(zip(card.roles, nets, strict=False))
     expansion.devices.append(
@@ -193,11 +199,15 @@ def _device(
     return Device(name, label, kind, terminals, card.model, texts, values, card, chain[-1].name, path)
 
 
-def _modelled_kind(chain: Sequence[Scope], card: Card) -> str:
+def _modelled_kind(expansion: _Expansion, chain: Sequence[Scope], card: Card, environment: Environment) -> str:
     """The kind of a device that needs a model, which must exist; "nmos" or "pmos" for a MOSFET."""
     lines = next((found for scope in reversed(chain) if (found := scope.model_lines(card.model or ""))), [])
     if not lines:
         _unknown_model(chain, card)
+    for line in lines:
+        if (id(line), environment.names) not in expansion.checked:
+            expansion.checked.add((id(line), environment.names))
+            environment.check_groups(line)
     words = lines[0].text.replace("(", " ").lower().split()
     kind = words[2] if len(words) > 2 else ""
     if kind.startswith("ako:") and len(words) > 3:

@@ -21,5 +21,5 @@ def did_you_mean(name: str, known: Iterable[str], what: str) -> str:
     if near:
         return f"did you mean {' or '.join(repr(match) for match in near)}?"
     if not names:
-        return f"there are none: {what} are empty"
+        return "nothing of the kind is defined"
     return f"{what} are {', '.join(names[:12])}{' ...' if len(names) > 12 else ''}"

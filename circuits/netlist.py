@@ -35,6 +35,7 @@ from circuits.scopes import Scope, build_scopes
 
 __all__ = ["AnalysisCard", "Deck", "Device", "Include", "MeasureCard", "Note", "Parameter", "read_deck"]
 
+_CHECKED_CARDS = frozenset({".option", ".options", ".opt", ".temp", ".ic", ".nodeset", ".csparam"})
 _GROUP = re.compile(r"\{([^{}]*)\}|'([^']*)'")
 
 
@@ -252,6 +253,9 @@ def read_deck(
     root, commands, repeated = build_scopes(reader.lines())
     outer = root_environment(root, compat)
     refuse_forbidden(root.lines)
+    for line in root.lines:
+        if line.word in _CHECKED_CARDS:
+            outer.check_groups(line)
     devices, used = expand(root, outer)
     for scope in used:
         refuse_forbidden(scope.lines)

@@ -48,7 +48,7 @@ def _next_free(parent: Path, name: str) -> Path:
     return parent / f"{name}-{number}"
 
 
-def write_whole(path: Path, content: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all: a reader never sees half of it.
 
     Raises:
@@ -56,7 +56,7 @@ def write_whole(path: Path, content: str) -> None:
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_text(content, encoding="utf-8")
+        draft.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(draft, path)
     except OSError as error:
         draft.unlink(missing_ok=True)

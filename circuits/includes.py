@@ -17,13 +17,19 @@ from automl_core.errors import InputError
 from circuits.deck_lines import Line, decoded, load_lines
 from circuits.nearest import did_you_mean
 
-__all__ = ["Include", "Includes"]
+__all__ = ["Include", "Includes", "OutsideError"]
 
 _DEEPEST = 40
 _MOST_BYTES = 128 * 2**20
 _WORDS = frozenset({".include", ".inc", ".incl"})
 _ARGUMENT = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^\s"']+))""")
 _VARIABLE = re.compile(r"\$(?:\{(PDK_ROOT|PDK)\}|(PDK_ROOT|PDK)\b)")
+
+
+class OutsideError(InputError):
+    """An include that lies outside the folders that the deck may read; ``folder`` is the one to allow."""
+
+    folder: Path = Path()
 
 
 @dataclass(frozen=True)
@@ -158,11 +164,13 @@ class Includes:
 
     def _refuse(self, resolved: Path, line: Line) -> NoReturn:
         folder = os.path.relpath(resolved.parent, self.deck.parent)
-        raise InputError(
+        refusal = OutsideError(
             f"the deck may not read {resolved}: it lies outside the deck's folder, PDK_ROOT and include_paths",
             place=line.place,
             remedy=f"if you trust it, add to the spec: include_paths: [{folder}]",
         )
+        refusal.folder = resolved.parent
+        raise refusal
 
 
 def _kit_folders(pdk_root: Path | None) -> list[Path]:

@@ -1,0 +1,83 @@
+"""A copy of a deck with the sizes that a run found; nothing but ``.param`` values changes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from automl_core.errors import InputError
+from automl_core.record import Record
+from automl_core.runs import RECORD, write_whole
+from circuits.design_space import own_parameters
+from circuits.editing import difference, with_values
+from circuits.netlist import Deck, read_deck
+from circuits.specfile import read_spec
+
+__all__ = ["Applied", "apply_best"]
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What was written: the files, and a unified diff against the user's own."""
+
+    files: tuple[Path, ...]
+    difference: str
+
+
+def apply_best(run: Path, folder: Path) -> Applied:
+    """Copy the decks of a run, and what they include outside the kits, with the best values put in.
+
+    The copies keep their places relative to each other, so that their includes still lead from one to the other.
+
+    Raises:
+        InputError: the run has no result, a deck is gone, or the folder holds something already.
+    """
+    with Record.open(run / RECORD) as record:
+        spec = read_spec(Path(record.facts()["spec"]))
+    point = _best_point(run)
+    decks = [read_deck(path, allowed=spec.include_paths, compat=spec.simulator.compat) for path in spec.decks.values()]
+    derived = {name: entry.expr for name, entry in spec.variables.items() if entry.expr is not None}
+    changed: dict[Path, bytes] = {}
+    for deck in decks:
+        values: dict[str, float | str] = {name: point[name] for name in own_parameters(deck, point)}
+        values |= {name: derived[name] for name in own_parameters(deck, derived)}
+        changed |= with_values(deck, values)
+    sources = sorted({file for deck in decks for file in _own_files(deck)})
+    _refuse_taken(folder)
+    common = Path(os.path.commonpath([source.parent for source in sources]))
+    written = []
+    for source in sources:
+        target = folder / source.relative_to(common)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, changed.get(source) or source.read_bytes())
+        written.append(target)
+    texts = [difference(source, changed[source], str(folder / source.relative_to(common))) for source in changed]
+    return Applied(tuple(written), "".join(texts))
+
+
+def _best_point(run: Path) -> dict[str, float]:
+    path = run / "best.json"
+    if not path.is_file():
+        remedy = f"`sizewise resume {run}` brings the run to its end"
+        raise InputError("the run has no result yet", place=str(path), remedy=remedy)
+    try:
+        return {name: value for name, value in orjson.loads(path.read_bytes())["point"].items()}
+    except (orjson.JSONDecodeError, KeyError, AttributeError) as error:
+        raise InputError(f"this is not the result of a run: {error}", place=str(path), remedy="run `resume`") from None
+
+
+def _own_files(deck: Deck) -> list[Path]:
+    """The deck and what it includes, but for the files of kits."""
+    kits = deck.pdk_root.resolve() if deck.pdk_root else None
+    included = [include.file for include in deck.includes]
+    return [deck.path, *(file for file in included if kits is None or not file.is_relative_to(kits))]
+
+
+def _refuse_taken(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(
+            "the folder is not empty, and nothing is overwritten", place=str(folder), remedy="name another"
+        )

@@ -29,7 +29,6 @@ __all__ = ["SignOff", "control_block", "read_printed", "result_vector", "sign_of
 _INTERNAL = re.compile(r"@[\w.#]+\[\w+\]")
 _PRINTED = re.compile(r"^(\S+) = ([-+]?\d\S*)\s*$", re.MULTILINE)
 _LONGEST = 600.0
-_TOTALS = re.compile(r"\b([io]noise_total)\b", re.IGNORECASE)
 
 
 def control_block(analyses: Sequence[Analysis], measures: Sequence[Measure], sources: Sequence[str]) -> list[str]:
@@ -47,7 +46,7 @@ def control_block(analyses: Sequence[Analysis], measures: Sequence[Measure], sou
     vectors = _result_vectors(measures)
     ordered = sorted(analyses, key=lambda analysis: bool(analysis.stimulus))
     waiting, ran = list(measures), set[str]()
-    lines = [f"set {FOURIER_CALLS}=0"]
+    lines = [f"if $?{FOURIER_CALLS}", "else", f"  set {FOURIER_CALLS}=0", "end"]
     for analysis in ordered:
         lines += ["", *_run(analysis, sources, _internals(analysis, measures))]
         ran.add(analysis.name)
@@ -68,26 +67,15 @@ def read_printed(text: str) -> dict[str, float]:
     return {name: float(figure) for name, figure in _PRINTED.findall(text) if _is_number(figure)}
 
 
-def take_commands(result: str, analysis: str, take: str, earlier: Mapping[str, str] | None = None) -> list[str]:
+def take_commands(result: str, analysis: str, take: str) -> list[str]:
     """Commands after which the vector ``result`` of the current plot holds what ``take`` says.
 
     Args:
         result: the vector.
-        analysis: the kind of the current plot's analysis. ``meas`` knows ac, dc, tran and sp; for every other kind
-            ``take`` is an expression, such as "v(out)-v(ref)" or "onoise_total".
-        take: the phrase: "max vdb(out)", or "param='gain-3'" over earlier measures of the same analysis.
-        earlier: metric -> vector of the measures that a "param" may name.
+        analysis: the kind of the current plot's analysis: ac, dc, tran or sp, which ``meas`` can read.
+        take: the phrase in ngspice's own language: "max vdb(out)".
     """
-    phrase = take.strip()
-    parameter = re.fullmatch(r"param\s*=?\s*(['\"{]?)(.*?)['\"}]?", phrase, re.IGNORECASE | re.DOTALL)
-    if parameter is None and analysis in ("ac", "dc", "tran", "sp"):
-        return [f"meas {analysis} {result} {phrase}"]
-    expression = parameter[2] if parameter else phrase
-    for name, vector in (earlier or {}).items():
-        expression = re.sub(rf"(?<![\w.(]){re.escape(name)}(?![\w.(])", vector, expression, flags=re.IGNORECASE)
-    if analysis == "noise":
-        expression = _TOTALS.sub(r"{$plot_noise_totals}.\1", expression)
-    return [f"let {result} = {expression}"]
+    return [f"meas {analysis} {result} {take.strip()}"]
 
 
 def result_vector(metric: str) -> str:
@@ -136,7 +124,7 @@ def _run(analysis: Analysis, sources: Sequence[str], internals: Sequence[str]) -
     saves = [f"save {name}" for name in internals]
     lines += ["save all", *saves, analysis.command, "delete all"] if saves else [analysis.command]
     if analysis.kind == "noise":
-        lines += ["set plot_noise_totals=$curplot", "setplot previous"]
+        lines.append("setplot previous")
     return [*lines, f"set {plot_variable(analysis.name)}=$curplot"]
 
 
@@ -145,7 +133,7 @@ def _measure_lines(measure: Measure, own: Analysis, vectors: Mapping[str, str], 
     if measure.kind:
         commands = KINDS[measure.kind].commands(vector, own, measure.arguments)
     else:
-        commands = take_commands(vector, own.kind, measure.take or "", vectors)
+        commands = take_commands(vector, own.kind, measure.take or "")
     if commands is None:
         return [f"* {measure.name}: ngspice has no command for it"]
     lines = [*commands, f'echo "{measure.name} = $&{vector}"']

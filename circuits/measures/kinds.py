@@ -50,7 +50,7 @@ class Kind:
     def complete(
         self, given: Arguments, *, devices: tuple[str, ...] | None = None, analysis: str | None = None
     ) -> Complete:
-        """The arguments, checked, with the defaults filled in; what is complete already is returned as it is.
+        """The arguments, checked, with the defaults filled in; doing it again changes nothing but ``all``.
 
         Args:
             given: from the spec; numbers as numbers.
@@ -60,7 +60,7 @@ class Kind:
         Raises:
             InputError: an unknown or missing argument, a bad value, or an analysis of the wrong kind.
         """
-        if isinstance(given, Complete):
+        if isinstance(given, Complete) and devices is None and analysis is None:
             return given
         if analysis is not None and analysis not in self.analyses:
             raise InputError(

@@ -27,7 +27,7 @@ from circuits.measures.arguments import Arguments
 __all__ = ["FOURIER_CALLS", "number", "option", "plot_variable", "window"]
 
 FOURIER_CALLS = "fourier_calls"
-"""The shell variable that counts calls of ``fourier``; the block sets it to 0 at its start."""
+"""The shell variable that counts calls of ``fourier`` in a run of ngspice; the first block of the run sets it to 0."""
 
 
 def plot_variable(analysis: str) -> str:

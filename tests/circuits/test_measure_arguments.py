@@ -24,6 +24,7 @@ def test_complete_arguments_stay_as_they_are_and_travel(kind):
     given = {argument.name: required[argument.type] for argument in kind.arguments if argument.required}
     complete = kind.complete(given)
     assert kind.complete(complete) is complete
+    assert kind.complete(complete, analysis=kind.analyses[0]) == complete
     assert set(complete) == {argument.name for argument in kind.arguments}
     again = pickle.loads(pickle.dumps(complete))
     assert isinstance(again, Complete)
@@ -39,6 +40,7 @@ def test_all_devices_are_those_of_the_deck():
     kind = KINDS["saturation_margin"]
     assert kind.complete({}, devices=("m1", "m.x1.m2"))["devices"] == ("m1", "m.x1.m2")
     assert kind.complete({"devices": "all"}, devices=())["devices"] == ()
+    assert kind.complete(kind.complete({}), devices=("m1", "m2"))["devices"] == ("m1", "m2")
     assert kind.complete({"devices": "M1, m2"}, devices=("m7",))["devices"] == ("m1", "m2")
     assert kind.vectors({"devices": "m1"}) == ("@m1[vds]", "@m1[vdsat]")
 

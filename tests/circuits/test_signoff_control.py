@@ -116,6 +116,22 @@ def test_takes_are_in_the_language_of_meas(tmp_path):
     assert take_commands("m_x", "tran", " max v(out) ") == ["meas tran m_x max v(out)"]
 
 
+def test_blocks_of_two_benches_run_one_after_the_other(tmp_path):
+    """As ``source`` runs them: ngspice goes on counting plots and ``fourier`` calls."""
+    second = "sine\nvs out 0 sin(0 1 1k)\nb1 bent 0 v=v(out)+0.1*v(out)*v(out)"
+    measures = [Measure("thd_2", "tran", kind="thd", arguments={"node": "bent", "fundamental": 1e3})]
+    body = control_block([Analysis("tran", "tran 1u 2m 0 1u")], measures, [])
+    (tmp_path / "second.cir").write_text("\n".join([second, ".control", *body, ".endc", ".end", ""]))
+    first = "vs out 0 sin(0 1 1k)\nb1 bent 0 v=v(out)+0.2*v(out)*v(out)"
+    measures = [
+        Measure(f"thd_{k}", "tran", kind="thd", arguments={"node": node, "fundamental": 1e3})
+        for k, node in (("a", "bent"), ("b", "out"))
+    ]
+    body = control_block([Analysis("tran", "tran 1u 2m 0 1u")], measures, [])
+    printed = read_printed(run_ngspice(first, [*body, "source second.cir"], tmp_path))
+    assert printed == pytest.approx({"thd_a": 10.0, "thd_b": 0.0, "thd_2": 5.0}, rel=1e-3, abs=1e-3)
+
+
 def test_a_measure_that_ngspice_cannot_compute_becomes_a_comment(monkeypatch):
     import dataclasses
 

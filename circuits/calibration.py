@@ -89,8 +89,9 @@ def _timed(problem: CircuitProblem) -> tuple[Evaluation | EvaluationError, float
 
 def _mode(problem: CircuitProblem, name: str, limit_seconds: float | None) -> tuple[str, str]:
     bench = problem.benches[name]
-    if not bench.alters:
-        return "reset", "a variable is more than the bare value of an unbinned device at the top level"
+    reason = problem.unalterable(name)
+    if reason is not None:
+        return "reset", reason
     worst = compare_modes(bench, _spread(problem, name), limit_seconds=limit_seconds or 60.0)
     if worst <= _AGREEMENT:
         return "alter", f"altering devices agrees with expanding the deck anew to {worst:.1e} at {_COMPARED} designs"

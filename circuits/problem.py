@@ -11,8 +11,10 @@ from threading import Lock
 from automl_core.errors import EvaluationError
 from automl_core.problem import Evaluation, Request
 from automl_core.space import DesignSpace, Point
-from circuits.bench import Bench, Reading
+from circuits.alteration import alter_targets
+from circuits.bench import Bench, Measure, Reading
 from circuits.design_space import circuit_space, own_parameters
+from circuits.measures import KINDS
 from circuits.netlist import Deck, read_deck
 from circuits.simulator import Outcome, Simulator
 from circuits.specfile import SpecFile, read_spec
@@ -79,11 +81,12 @@ class CircuitProblem:
         deck, spec = self.decks[name], self.spec
         expressions = {key: entry.expr for key, entry in spec.variables.items() if entry.expr is not None}
         fixed = {key: expressions[key] for key in own_parameters(deck, expressions)}
+        devices = tuple(device.name for device in deck.devices if device.kind in ("nmos", "pmos"))
         return Bench(
             lines=deck.flatten(fixed),
             analyses=tuple(analysis for bench, analysis in spec.analyses if bench == name),
-            measures=tuple(measure for bench, measure in spec.measures if bench == name),
-            devices=tuple(device.name for device in deck.devices if device.kind in ("nmos", "pmos")),
+            measures=tuple(_complete(measure, devices) for bench, measure in spec.measures if bench == name),
+            devices=devices,
             compat=spec.simulator.compat,
             options=tuple(spec.simulator.options.items()),
             alters=self._alters(name),
@@ -92,12 +95,20 @@ class CircuitProblem:
 
     def _alters(self, name: str) -> Mapping[str, tuple[str, ...]]:
         """The targets of ``alter``, where every variable of the bench has some; nothing where one has none."""
-        deck = self.decks[name]
-        names = own_parameters(deck, self.space.by_name)
-        if any(entry.expr is not None for entry in self.spec.variables.values()):
+        if self.unalterable(name):
             return {}
-        targets = deck.alter_targets(names)
-        return targets if set(targets) == set(names) else {}
+        deck = self.decks[name]
+        found = alter_targets(deck, own_parameters(deck, self.space.by_name))
+        return {parameter: alteration.targets for parameter, alteration in found.items()}
+
+    def unalterable(self, bench: str) -> str | None:
+        """Why the instances of a bench may not be altered directly; ``None`` where they may."""
+        deck = self.decks[bench]
+        derived = next((name for name, entry in self.spec.variables.items() if entry.expr is not None), None)
+        if derived is not None:
+            return f"{derived} follows from other variables"
+        found = alter_targets(deck, own_parameters(deck, self.space.by_name))
+        return next((f"{name}: {found[name].reason}" for name in found if found[name].reason is not None), None)
 
     def values(self, bench: str, point: Point) -> dict[str, float]:
         """What a design sets in one deck."""
@@ -169,6 +180,13 @@ class CircuitProblem:
         with self._lock:
             self._busy.remove(session)
             self._idle.append(session)
+
+
+def _complete(measure: Measure, devices: tuple[str, ...]) -> Measure:
+    """A measure whose ``devices: all`` names the transistors of its deck."""
+    if measure.kind is None:
+        return measure
+    return replace(measure, arguments=KINDS[measure.kind].complete(measure.arguments, devices=devices))
 
 
 @dataclass

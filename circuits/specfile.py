@@ -198,17 +198,14 @@ class _Checker:
         if entry.kind is None:
             return {}
         kind, run = KINDS[entry.kind], self._document.analyses[entry.analysis].run
-        if run.split()[0].lower() not in kind.analyses:
-            raise self._refuse(
-                f"measure {name!r}: {entry.kind} reads {' or '.join(kind.analyses)}, but {entry.analysis!r} is {run!r}",
-                *("measures", name),
-                remedy="name an analysis of that kind in `in:`",
-            )
         try:
-            return kind.complete(entry.arguments)
+            kind.complete(entry.arguments, analysis=run.split()[0].lower())
+            return entry.arguments
         except (InputError, ValueError) as error:
             problem, remedy = (error.problem, error.remedy) if isinstance(error, InputError) else (str(error), None)
-            raise InputError(problem, place=self._source.place(("measures", name)), remedy=remedy) from None
+            raise InputError(
+                f"measure {name!r}: {problem}", place=self._source.place(("measures", name)), remedy=remedy
+            ) from None
 
     def specs(self) -> Specs:
         if not self._document.specs:

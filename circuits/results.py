@@ -32,12 +32,14 @@ class Results:
     Args:
         best: the best trial.
         sign_off: the independent run's verdict, or why there is none.
+        devices: device -> its kind and sizes, as the sized deck has them.
         operating_points: device -> gm, gds, id, ... of the best design.
         files: what was written, in the order worth reading.
     """
 
     best: Trial
     sign_off: SignOff | str
+    devices: Mapping[str, Mapping[str, float | str]]
     operating_points: Mapping[str, Mapping[str, float]]
     files: tuple[Path, ...]
 
@@ -51,7 +53,8 @@ def write_results(
     verdict = _sign_off(folder, problem, best)
     readings = _readings(problem, best)
     points = {device: seen for reading in readings.values() for device, seen in reading.observations.items()}
-    best_json = _best_json(problem, study, facts, best, verdict, points, device_values(folder))
+    devices = device_values(folder)
+    best_json = _best_json(problem, study, facts, best, verdict, points, devices)
     write_whole(folder / "best.json", best_json)
     save(convergence(study.trials, study.specs), folder / "convergence.svg")
     files = [folder / MAIN, folder / "best.json", folder / "convergence.svg"]
@@ -59,7 +62,7 @@ def write_results(
     if curves:
         save(bode(curves, best.metrics), folder / "bode.svg")
         files.append(folder / "bode.svg")
-    return Results(best, verdict, points, tuple(files))
+    return Results(best, verdict, devices, points, tuple(files))
 
 
 def _sign_off(folder: Path, problem: CircuitProblem, best: Trial) -> SignOff | str:
@@ -84,8 +87,9 @@ def _curves(problem: CircuitProblem) -> list[tuple[str, str, str]]:
 
 def _readings(problem: CircuitProblem, best: Trial) -> dict[str, Reading]:
     wanted: dict[str, dict[str, tuple[str, ...]]] = {}
-    for bench, analysis, _ in _curves(problem):
-        wanted.setdefault(bench, {})[analysis] = ()
+    for bench, analysis, vector in _curves(problem):
+        vectors = wanted.setdefault(bench, {})
+        vectors[analysis] = (*vectors.get(analysis, ()), vector)
     waveforms: Waveforms = wanted
     try:
         return problem.read(best.point, waveforms)

@@ -12,6 +12,7 @@ from circuits.units import engineering
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from automl_core.study import StopReason, Study
 
@@ -23,7 +24,9 @@ _ENDS = {
     "budget": "the budget is spent",
     "exhausted": "every design of the space is known",
 }
-_UNITS = {"w": "m", "l": "m", "r": "Ohm", "c": "F", "dc": "A"}
+_UNITS = {"w": "m", "l": "m", "nf": "", "m": "", "mult": "", "r": "Ohm", "c": "F", "dc": "A", "value": "", "area": ""}
+_HEADS = {"w": "W", "l": "L", "r": "R", "c": "C"}
+_UNITS_OF_VALUE = {"resistor": "Ohm", "capacitor": "F", "inductor": "H", "isource": "A"}
 _AGREES = 1e-3
 """Relative difference up to which an independent run confirms a metric."""
 
@@ -47,13 +50,19 @@ def show(console: Console, study: Study, reason: StopReason, results: Results) -
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _sizes(results: Results) -> object:
-    point = results.best.point
-    rows = [
-        [name, f"{value:.6g}" if isinstance(value, int) else engineering(float(value), "", 4)]
-        for name, value in point.items()
-    ]
-    return rows_table(["variable", "value"], rows)
+def _sizes(results: Results) -> Table:
+    """Every device with its sizes, as the sized deck has them."""
+    columns = [name for name in _UNITS if any(name in sizes for sizes in results.devices.values())]
+    rows = []
+    for device, sizes in results.devices.items():
+        cells = [_written(name, sizes[name], str(sizes["kind"])) if name in sizes else "" for name in columns]
+        rows.append([device, str(sizes["kind"]), *cells])
+    return rows_table(["device", "kind", *(_HEADS.get(name, name) for name in columns)], rows)
+
+
+def _written(name: str, value: float | str, kind: str) -> str:
+    unit = _UNITS_OF_VALUE.get(kind, "") if name == "value" else _UNITS[name]
+    return value if isinstance(value, str) else engineering(value, unit)
 
 
 def sign_off_line(verdict: SignOff | str, specs: int) -> str:

@@ -17,7 +17,7 @@ from circuits.measures import signals
 from circuits.measures.arguments import Argument, Arguments, ordered
 from circuits.measures.kinds import Kind
 from circuits.measures.plot import NotFound, Plots, read
-from circuits.measures.scripts import number
+from circuits.measures.scripts import lookup, number
 
 __all__ = ["NOISE_KINDS"]
 
@@ -79,11 +79,9 @@ def _noise_script(result: str, analysis: Analysis, arguments: Arguments, name: s
 
 
 def _spot_script(result: str, at: float) -> list[str]:
-    x, y, k = f"{result}_x", f"{result}_y", f"{result}_k"
-    target = f"ln({number(at)})"
     return [
-        f"let {k} = vecmax(vector({result}_n-1)*({x}[0,{result}_n-2] le {target}))",
-        f"let {result} = exp({y}[{k}]+({target}-{x}[{k}])*({y}[{k}+1]-{y}[{k}])/({x}[{k}+1]-{x}[{k}]))",
+        *lookup(f"{result}_ln", f"{result}_x", f"{result}_y", f"ln({number(at)})"),
+        f"let {result} = exp({result}_ln)",
     ]
 
 

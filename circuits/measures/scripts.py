@@ -24,7 +24,7 @@ import re
 
 from circuits.measures.arguments import Arguments
 
-__all__ = ["FOURIER_CALLS", "number", "option", "plot_variable", "window"]
+__all__ = ["FOURIER_CALLS", "lookup", "number", "option", "plot_variable", "window"]
 
 FOURIER_CALLS = "fourier_calls"
 """The shell variable that counts calls of ``fourier`` in a run of ngspice; the first block of the run sets it to 0."""
@@ -49,3 +49,20 @@ def option(arguments: Arguments, **words: str) -> str:
 def window(arguments: Arguments) -> str:
     """The ``from=`` and ``to=`` of the arguments ``start`` and ``stop``."""
     return option(arguments, start="from", stop="to")
+
+
+def lookup(result: str, x: str, y: str, at: str) -> list[str]:
+    """Make ``result``: ``y`` where the ascending ``x`` is ``at``, linear between points, with all digits.
+
+    Args:
+        result: the vector to make; ``result_k`` is the index of the point before.
+        x: a vector of at least two values.
+        y: a vector of the same length.
+        at: an expression.
+    """
+    k = f"{result}_k"
+    slope = f"({y}[{k}+1]-{y}[{k}])/({x}[{k}+1]-{x}[{k}])"
+    return [
+        f"let {k} = vecmax(vector(length({x})-1)*({x}[0,length({x})-2] le {at}))",
+        f"let {result} = {y}[{k}]+({at}-{x}[{k}])*{slope}",
+    ]

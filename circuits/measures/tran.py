@@ -8,6 +8,7 @@ that rising and falling steps read alike. Levels and tolerances are fractions of
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from circuits.measures.arguments import Argument, Arguments, ordered
 from circuits.measures.crossings import crossing, value_at
 from circuits.measures.kinds import Kind
 from circuits.measures.plot import NotFound, Plots, read
-from circuits.measures.scripts import FOURIER_CALLS, number, option, window
+from circuits.measures.scripts import FOURIER_CALLS, lookup, number, option, window
 
 __all__ = ["TRAN_KINDS"]
 
@@ -33,10 +34,21 @@ _FROM = Argument("from", "number", "the lower level, as a fraction of the step",
 _TO = Argument("to", "number", "the upper level, as a fraction of the step", default=0.9, low=0, high=1)
 _TOLERANCE = Argument("tolerance", "number", "the band, as a fraction of the step", default=0.01, low=0, high=1)
 _GRID = 1024
+_SIGNS = {"rise": ">", "fall": "<"}
 
 
-def _step(plots: Plots, analysis: str, arguments: Arguments, signal: str) -> tuple[Floats, Floats, float]:
-    """Times and normalised values inside the window, shape (n,) each, and the height of the step."""
+class _Step(NamedTuple):
+    """A step inside its window: times and normalised values, shape (n,) each."""
+
+    time: Floats
+    y: Floats
+    height: float
+    """Of the step, from its start to its final value."""
+    end: float
+    """The normalised value at ``stop``: 1 unless a final value is given."""
+
+
+def _step(plots: Plots, analysis: str, arguments: Arguments, signal: str) -> _Step:
     plot = read(plots, analysis)
     time, waveform = np.real(plot.scale), np.real(signals.values(plot, signal))
     if time.size != waveform.size or time.size < 3:
@@ -49,7 +61,7 @@ def _step(plots: Plots, analysis: str, arguments: Arguments, signal: str) -> tup
         raise NotFound(f"{signal} does not step: it is {first:.6g} at the start and at the end")
     _check_edge(signal, first, height, arguments.get("edge", "any"))
     inside = (time >= (-math.inf if start is None else start)) & (time <= (math.inf if stop is None else stop))
-    return time[inside], (waveform[inside] - first) / height, height
+    return _Step(time[inside], (waveform[inside] - first) / height, height, (last - first) / height)
 
 
 def _check_edge(signal: str, first: float, height: float, edge: str) -> None:
@@ -63,8 +75,8 @@ def _step_script(result: str, arguments: Arguments, signal: str) -> list[str]:
     lines = [f"let {wave} = {signals.expression(signal)}"]
     for name, limit, index in (("first", "start", "0"), ("last", "stop", f"length({wave})-1")):
         at = arguments.get(limit)
-        how = f"let {result}_{name} = {wave}[{index}]"
-        lines.append(how if at is None else f"meas tran {result}_{name} find {wave} at={number(at)}")
+        value = f"{result}_{name}"
+        lines += [f"let {value} = {wave}[{index}]"] if at is None else lookup(value, "time", wave, number(at))
     final = arguments.get("final")
     last = f"{result}_last" if final is None else number(final)
     return [
@@ -74,18 +86,18 @@ def _step_script(result: str, arguments: Arguments, signal: str) -> list[str]:
     ]
 
 
-def _rises(time: Floats, y: Floats, level: float, signal: str) -> float:
-    found = crossing(time, y, level, "rise")
+def _rises(step: _Step, level: float, signal: str) -> float:
+    found = crossing(step.time, step.y, level, "rise")
     if found is None:
-        raise NotFound(f"{signal} does not pass {level:.3g} of its step: it reaches {np.max(y):.3g} of it")
+        raise NotFound(f"{signal} does not pass {level:.3g} of its step: it reaches {np.max(step.y):.3g} of it")
     return found
 
 
 def _rise(plots: Plots, analysis: str, arguments: Arguments) -> tuple[float, float]:
     """The time between the two levels, and the height of the step."""
     node = arguments["node"]
-    time, y, height = _step(plots, analysis, arguments, node)
-    return _rises(time, y, arguments["to"], node) - _rises(time, y, arguments["from"], node), height
+    step = _step(plots, analysis, arguments, node)
+    return _rises(step, arguments["to"], node) - _rises(step, arguments["from"], node), step.height
 
 
 def _rise_time(plots: Plots, analysis: str, arguments: Arguments) -> float:
@@ -100,11 +112,10 @@ def _slew_rate(plots: Plots, analysis: str, arguments: Arguments) -> float:
 
 def _rise_time_script(result: str, analysis: Analysis, arguments: Arguments) -> list[str]:
     low, high, delay = number(arguments["from"]), number(arguments["to"]), option(arguments, start="td")
-    y = f"{result}_y"
-    return [
-        *_step_script(result, arguments, arguments["node"]),
-        f"meas tran {result} trig {y} val={low} rise=1{delay} targ {y} val={high} rise=1{delay}",
-    ]
+    y, edge = f"{result}_y", arguments["edge"]
+    meas = f"meas tran {result} trig {y} val={low} rise=1{delay} targ {y} val={high} rise=1{delay}"
+    judged = [meas] if edge == "any" else [f"if {result}_height {_SIGNS[edge]} 0", f"  {meas}", "end"]
+    return [*_step_script(result, arguments, arguments["node"]), *judged]
 
 
 def _slew_rate_script(result: str, analysis: Analysis, arguments: Arguments) -> list[str]:
@@ -118,8 +129,7 @@ def _slew_rate_script(result: str, analysis: Analysis, arguments: Arguments) -> 
 def _delay(plots: Plots, analysis: str, arguments: Arguments) -> float:
     level = arguments["level"]
     times = [
-        _rises(*_step(plots, analysis, arguments, arguments[name])[:2], level, arguments[name])
-        for name in ("input", "node")
+        _rises(_step(plots, analysis, arguments, arguments[name]), level, arguments[name]) for name in ("input", "node")
     ]
     return times[1] - times[0]
 
@@ -135,37 +145,43 @@ def _delay_script(result: str, analysis: Analysis, arguments: Arguments) -> list
 
 
 def _settling_time(plots: Plots, analysis: str, arguments: Arguments) -> float:
-    time, y, _ = _step(plots, analysis, arguments, arguments["node"])
-    error, tolerance = np.abs(y - 1), arguments["tolerance"]
-    if error[-1] > tolerance:
-        raise NotFound(f"it is still {100 * error[-1]:.3g} % of the step off at {time[-1]:.4g} s")
-    found = crossing(time, error, tolerance, "fall", "last")
+    step, tolerance = _step(plots, analysis, arguments, arguments["node"]), arguments["tolerance"]
+    if not abs(step.end - 1) <= tolerance:
+        off = 100 * abs(step.end - 1)
+        raise NotFound(f"{arguments['node']} is still {off:.3g} % of the step off at {step.time[-1]:.4g} s")
+    found = crossing(step.time, np.abs(step.y - 1), tolerance, "fall", "last")
     if found is None:
         raise NotFound(f"{arguments['node']} is within the tolerance from the first point on")
     start = arguments.get("start")
-    return found - (float(time[0]) if start is None else start)
+    return found - (float(step.time[0]) if start is None else start)
 
 
 def _settling_time_script(result: str, analysis: Analysis, arguments: Arguments) -> list[str]:
-    start = arguments.get("start")
+    start, tolerance = arguments.get("start"), number(arguments["tolerance"])
+    error, edge = f"{result}_error", f"fall=last{window(arguments)}"
+    if start is None:
+        meas = [f"meas tran {result}_moment when {error}={tolerance} {edge}", f"let {result} = {result}_moment-time[0]"]
+    else:  # meas keeps seven digits: it must take the difference itself
+        meas = [f"meas tran {result} trig at={number(start)} targ {error} val={tolerance} {edge}"]
     return [
         *_step_script(result, arguments, arguments["node"]),
-        f"let {result}_error = abs({result}_y-1)",
-        f"meas tran {result}_moment when {result}_error={number(arguments['tolerance'])} fall=last{window(arguments)}",
-        f"let {result} = {result}_moment-{'time[0]' if start is None else number(start)}",
+        f"let {error} = abs({result}_y-1)",
+        f"if abs({result}_last-{result}_first-{result}_height) <= {tolerance}*abs({result}_height)",
+        *(f"  {line}" for line in meas),
+        "end",
     ]
 
 
 def _overshoot(plots: Plots, analysis: str, arguments: Arguments) -> float:
-    _, y, _ = _step(plots, analysis, arguments, arguments["node"])
-    return float(np.maximum(0.0, 100 * (np.max(y) - 1)))
+    return float(np.maximum(0.0, 100 * (np.max(_step(plots, analysis, arguments, arguments["node"]).y) - 1)))
 
 
 def _overshoot_script(result: str, analysis: Analysis, arguments: Arguments) -> list[str]:
     return [
         *_step_script(result, arguments, arguments["node"]),
-        f"meas tran {result}_peak max {result}_y{window(arguments)}",
-        f"let {result} = 50*({result}_peak-1+abs({result}_peak-1))",
+        f"let {result}_over = {result}_y-1",
+        f"meas tran {result}_peak max {result}_over{window(arguments)}",
+        f"let {result} = 50*({result}_peak+abs({result}_peak))",
     ]
 
 

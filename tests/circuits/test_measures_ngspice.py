@@ -181,6 +181,30 @@ def test_an_exponential_settles(first, last, tmp_path):
     _confirm(deck, [Analysis("tran", "tran 1n 7u 0 1n")], expected, [], tmp_path)
 
 
+# A step of 20 uV on a volt, 1 us into the run, tau = 0.5 ns: `meas` keeps seven digits of 1 V and of 1 us.
+SMALL = """
+vin in 0 pulse(1 1.00002 1u 1p 1p 1 2)
+r1 in out 1k
+c1 out 0 0.5p
+.options reltol=1e-6 vntol=1e-12
+"""
+
+
+def test_a_small_step_on_a_high_level_late_in_the_run(tmp_path):
+    tau, step = 5e-10, {"node": "out", "start": 1e-6}
+    expected = {
+        "slew": (0.8 * 2e-5 / (tau * math.log(9)), 2e-3, measure("slew", "tran", "slew_rate", **step)),
+        "settling": (tau * math.log(100), 2e-3, measure("settling", "tran", "settling_time", **step)),
+        "aimed": (
+            tau * math.log(10),
+            2e-3,
+            measure("aimed", "tran", "settling_time", final=1.00002, tolerance=0.1, **step),
+        ),
+        "beyond": (0.1, 1e-2, measure("beyond", "tran", "overshoot", final=1 + 2e-5 / 1.001, **step)),
+    }
+    _confirm(SMALL, [Analysis("tran", "tran 10p 1.02u 0.99u 10p")], expected, [], tmp_path)
+
+
 # v + 0.02 v^2 + 0.01 v^3 of a sine of amplitude 1
 BENT = """
 vs in 0 sin(0.1 1 1meg)
@@ -341,10 +365,23 @@ def test_what_does_not_exist_is_not_printed(tmp_path):
         measure("unity", "ac", "unity_gain_frequency", node="b"),
         measure("margin", "ac", "phase_margin", node="b"),
         measure("far", "ac", "bandwidth", node="b", drop=200.0),
-        measure("late", "tran", "settling_time", node="b", final=7.0),
+        measure("late", "tran", "settling_time", node="out", final=7.0),
+        measure("early", "tran", "settling_time", node="out", start=10e-9, stop=20e-9, final=1.0),
+        measure("falling", "tran", "slew_rate", node="out", edge="fall"),
+        measure("rising", "tran", "slew_rate", node="out", edge="rise"),
         measure("here", "ac", "dc_gain", node="b", scale="V/V"),
     ]
-    deck = "vin in 0 dc 1 ac 0.5\nr1 in b 1k\nc1 b 0 1n"
-    analyses = [Analysis("ac", "ac dec 10 1 1e6"), Analysis("tran", "tran 1n 100n")]
+    deck = """
+vin in 0 dc 1 ac 0.5
+r1 in b 1k
+c1 b 0 1n
+vs step 0 pulse(0 1 10n 1p 1p 1 2)
+r2 step out 1k
+c2 out 0 10p
+"""
+    analyses = [Analysis("ac", "ac dec 10 1 1e6"), Analysis("tran", "tran 0.1n 200n")]
     text = run_ngspice(deck, control_block(analyses, measures, ["vin"]), tmp_path)
-    assert read_printed(text) == {"here": pytest.approx(0.5)}
+    assert read_printed(text) == {
+        "here": pytest.approx(0.5),
+        "rising": pytest.approx(0.8 / (1e-8 * math.log(9)), rel=1e-3),
+    }

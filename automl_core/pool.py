@@ -26,8 +26,9 @@ _problem_of_worker: Problem | None = None
 
 def answer_chunk(problem: Problem, chunk: _Chunk) -> list[Answer]:
     """Evaluate a chunk; a request that gives no figures is answered by its error."""
-    if isinstance(problem, Chunked):
-        return list(problem.evaluate_chunk(chunk))
+    together = getattr(problem, "evaluate_chunk", None)
+    if together is not None:
+        return list(together(chunk))
     return [_answer(problem, request) for request in chunk]
 
 
@@ -64,6 +65,7 @@ class Pool:
         self.jobs = jobs
         self._problem = problem
         self._kind = kind
+        self._size = problem.chunk if isinstance(problem, Chunked) else 1
         self._executor: Executor | None = None
 
     def evaluate(self, requests: Sequence[Request]) -> list[Answer]:
@@ -72,7 +74,7 @@ class Pool:
         A worker that dies takes its chunk with it: the chunk is done again alone, and a request that kills its worker
         a second time is answered by an error.
         """
-        size = self._problem.chunk if isinstance(self._problem, Chunked) else 1
+        size = self._size
         chunks = [requests[start : start + size] for start in range(0, len(requests), size)]
         futures = [self._submit(chunk) for chunk in chunks]
         return [answer for chunk, future in zip(chunks, futures, strict=True) for answer in self._result(chunk, future)]

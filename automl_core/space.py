@@ -20,9 +20,6 @@ Value: TypeAlias = float | int | str
 Point: TypeAlias = Mapping[str, Value]
 """A design in physical values, by variable name."""
 
-_DIGITS, _GRID_DIGITS = 9, 12
-"""Significant digits of a value, continuous or on a grid: decks stay readable, and a design is its own key."""
-
 
 @dataclass(frozen=True)
 class Variable:
@@ -112,14 +109,13 @@ class Variable:
         """The value of this variable that lies nearest to ``value``."""
         if self.choices is not None:
             return self._choice(value)
-        number = min(max(float(value), self.low), self.high)
         if self.grid is None or self.count is None:
-            return self._rounded(number)
-        return self.value(min(max(round((number - self.low) / self.grid), 0), self.count - 1))
+            return self._rounded(float(value))
+        return self.value(min(max(round((float(value) - self.low) / self.grid), 0), self.count - 1))
 
     def decode(self, unit: float) -> Value:
         """Physical value at ``unit`` in [0, 1]; values beyond are clipped."""
-        unit = min(max(unit, 0.0), 1.0)
+        unit = 0.0 if unit < 0.0 else 1.0 if unit > 1.0 else unit
         if self.choices is not None:
             return self.choices[min(int(unit * len(self.choices)), len(self.choices) - 1)]
         origin, span = self._axis
@@ -131,9 +127,12 @@ class Variable:
         if self.choices is not None:
             return (self.choices.index(self._choice(value)) + 0.5) / len(self.choices)
         origin, span = self._axis
-        number = min(max(float(value), self.low), self.high)
-        position = math.log(number) if self.scale == "log" else number
-        return min(max((position - origin) / span, 0.0), 1.0) if span > 0 else 0.5
+        if span <= 0:
+            return 0.5
+        number = float(value)
+        number = self.low if number < self.low else self.high if number > self.high else number
+        unit = ((math.log(number) if self.scale == "log" else number) - origin) / span
+        return 0.0 if unit < 0.0 else 1.0 if unit > 1.0 else unit
 
     @cached_property
     def _axis(self) -> tuple[float, float]:
@@ -154,10 +153,11 @@ class Variable:
         return value
 
     def _rounded(self, number: float) -> float | int:
+        """To 9 significant digits, 12 on a grid: decks stay readable, and a design is its own key."""
         if self.integer:
             return round(number)
-        digits = _DIGITS if self.grid is None else _GRID_DIGITS
-        return min(max(float(f"{number:.{digits}g}"), self.low), self.high)
+        rounded = float(f"{number:.9g}" if self.grid is None else f"{number:.12g}")
+        return self.low if rounded < self.low else self.high if rounded > self.high else rounded
 
 
 @dataclass(frozen=True)

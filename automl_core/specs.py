@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from automl_core.errors import InputError
@@ -92,23 +93,23 @@ class Spec:
     def _refuse(self, problem: str, remedy: str) -> None:
         raise InputError(f"spec {self.metric!r}: {problem}", remedy=remedy)
 
-    @property
+    @cached_property
     def bounds(self) -> tuple[float, ...]:
         """The bounds that are given."""
         return tuple(bound for bound in (self.minimum, self.maximum) if bound is not None)
 
-    @property
+    @cached_property
     def normaliser(self) -> float:
         """What a shortfall or a gain is divided by."""
         return self.scale or max((abs(bound) for bound in self.bounds), default=1.0)
 
     def margin(self, value: float) -> float:
         """Distance to the nearest bound, in the metric's unit; negative where the spec is violated, NaN stays NaN."""
-        if math.isnan(value):
+        if value != value:
             return math.nan
         above = math.inf if self.minimum is None else value - self.minimum
         below = math.inf if self.maximum is None else self.maximum - value
-        return min(above, below)
+        return above if above < below else below
 
     def met(self, value: float) -> bool:
         """Whether ``value`` is a number within the bounds."""
@@ -117,10 +118,12 @@ class Spec:
     def violation(self, value: float) -> float:
         """Normalised violation in [0, 1], before weighting; 1 where ``value`` is not a number."""
         margin = self.margin(value)
-        if math.isnan(margin) or margin == -math.inf:
-            return 1.0
-        shortfall = max(-margin, 0.0) / self.normaliser
-        return shortfall / (1.0 + shortfall)
+        if margin >= 0:
+            return 0.0
+        if math.isfinite(margin):
+            shortfall = -margin / self.normaliser
+            return shortfall / (1.0 + shortfall)
+        return 1.0
 
     def merit(self, value: float) -> float:
         """Normalised goal, before weighting: 0 at the bound (or at 0), larger is better."""
@@ -173,8 +176,8 @@ class Specs:
         """Order a design by its metrics; a metric that is absent or NaN violates its spec entirely."""
         values = [(spec, metrics.get(spec.metric, math.nan)) for spec in self.specs]
         violation = sum(spec.weight * spec.violation(value) for spec, value in values)
-        feasible = all(spec.met(value) for spec, value in values)
-        return Score(violation, feasible, sum(spec.weight * spec.merit(value) for spec, value in values))
+        merit = sum(spec.weight * spec.merit(value) for spec, value in values if spec.goal is not None)
+        return Score(violation, feasible=violation == 0 and all(spec.met(value) for spec, value in values), merit=merit)
 
     def judge(self, trial: Trial) -> Score:
         """Score of a trial: a failed one ranks finitely worst, a raced one by what is known of it."""
@@ -186,7 +189,7 @@ class Specs:
         """The worst value of each metric over scenarios; metrics without a spec as in the first scenario."""
         scenarios = list(by_scenario.values())
         worst = dict(scenarios[0]) if scenarios else {}
-        for metric, spec in self.by_metric.items():
-            if scenarios:
+        if len(scenarios) > 1:
+            for metric, spec in self.by_metric.items():
                 worst[metric] = spec.worst([metrics.get(metric, math.nan) for metrics in scenarios])
         return worst

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
@@ -40,11 +40,20 @@ _FRUITLESS = 50
 
 def evaluation_seed(study_seed: int, point: Point) -> int:
     """Seed of an evaluation: a hash of the study's seed and the design, in [0, 2^31)."""
-    return int.from_bytes(hashlib.blake2b(_key(point) + str(study_seed).encode(), digest_size=4).digest(), "big") >> 1
+    return _seed(study_seed, _key(point))
+
+
+def _seed(study_seed: int, key: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(key + str(study_seed).encode(), digest_size=4).digest(), "big") >> 1
 
 
 def _key(point: Point) -> bytes:
     return orjson.dumps(dict(point), option=orjson.OPT_SORT_KEYS)
+
+
+def _as_asked(trial: Trial, asked: Array) -> Trial:
+    """A known trial, told for what was asked now."""
+    return trial if trial.asked is asked else replace(trial, asked=asked)
 
 
 @dataclass
@@ -102,6 +111,7 @@ class Study:
         self._pool = pool
         self._record = record
         self._progress = progress
+        self._repair = problem.repair if isinstance(problem, Repairing) else None
         self._known: dict[bytes, Trial] = {}
         self._recorded = {_key(trial.point): trial for trial in record.trials()}
         self._began = time.monotonic() - float(record.facts().get("elapsed", 0.0))
@@ -150,12 +160,12 @@ class Study:
                 fresh.setdefault(candidate.key, candidate)
         if fresh:
             self._settle(list(fresh.values()), checkpoint)
-        return [replace(self._known[c.key], asked=c.asked) for c in candidates if c.key in self._known]
+        return [_as_asked(self._known[c.key], c.asked) for c in candidates if c.key in self._known]
 
     def _candidate(self, coordinates: Array) -> _Candidate:
         point: Point = self.problem.space.decode(coordinates)
-        if isinstance(self.problem, Repairing):
-            point = self.problem.repair(point)
+        if self._repair is not None:
+            point = self._repair(point)
         return _Candidate(np.array(coordinates), point, _key(point))
 
     def _settle(self, candidates: list[_Candidate], checkpoint: bytes | None) -> None:
@@ -163,10 +173,11 @@ class Study:
         replayed = [self._recorded[c.key] for c in candidates if c.key in self._recorded]
         if replayed:
             self._check_replay(candidates, replayed)
-            self._adopt(replayed)
+            self._adopt({c.key: self._recorded[c.key] for c in candidates if c.key in self._recorded})
             return
-        trials = [self._trial(number, c) for number, c in enumerate(self._race(candidates), start=len(self.trials))]
-        self._record.append(trials, elapsed=self.elapsed, checkpoint=checkpoint)
+        reached = self._race(candidates)
+        trials = {c.key: self._trial(number, c) for number, c in enumerate(reached, start=len(self.trials))}
+        self._record.append(list(trials.values()), elapsed=self.elapsed, checkpoint=checkpoint)
         self._adopt(trials)
         if self._progress is not None:
             self._progress(self)
@@ -180,10 +191,10 @@ class Study:
                 remedy="it was made by another version or on other libraries: begin a new run",
             )
 
-    def _adopt(self, trials: Sequence[Trial]) -> None:
-        for trial in trials:
+    def _adopt(self, trials: Mapping[bytes, Trial]) -> None:
+        for key, trial in trials.items():
             self.trials.append(trial)
-            self._known[_key(trial.point)] = trial
+            self._known[key] = trial
             self.spent += trial.cost
             self._count_worst(trial)
             score = self.specs.judge(trial)
@@ -236,7 +247,7 @@ class Study:
         return reached
 
     def _answer(self, candidates: list[_Candidate], scenario: str) -> None:
-        requests = [Request(c.point, scenario, evaluation_seed(self.seed, c.point)) for c in candidates]
+        requests = [Request(c.point, scenario, _seed(self.seed, c.key)) for c in candidates]
         for candidate, answer in zip(candidates, self._pool.evaluate(requests), strict=True):
             candidate.answers[scenario] = answer
             if isinstance(answer, EvaluationError):

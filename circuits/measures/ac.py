@@ -69,7 +69,8 @@ def _phase(transfer: NDArray[np.complex128], polarity: str) -> Floats:
     steps = np.diff(angle)
     steps -= 360 * np.rint(steps / 360)  # as np.unwrap, at a third of its cost
     phase = np.concatenate(([0.0], np.cumsum(steps)))
-    return phase + (angle[0] - _REFERENCE[polarity](float(angle[0])))
+    lag: Floats = phase + (angle[0] - _REFERENCE[polarity](float(angle[0])))
+    return lag
 
 
 _REFERENCE: dict[str, Callable[[float], float]] = {

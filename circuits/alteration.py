@@ -56,7 +56,8 @@ def alter_targets(deck: Deck, names: Iterable[str]) -> dict[str, Alteration]:
     cards = {id(device.card.line): device.card for device in deck.devices if not device.path}
     for scope, line in _kept_lines(deck):
         for name in wanted.intersection(_words(line)) - set(reasons):
-            targets = None if scope is not deck.root else _line_targets(deck, name, line, cards.get(id(line)))
+            inside = scope is not deck.root
+            targets = _inner_use(name, line) if inside else _line_targets(deck, name, line, cards.get(id(line)))
             if targets is None:
                 reasons[name] = f"{line.place} uses it in another way than as a value of an unbinned device"
             elif targets:
@@ -82,6 +83,12 @@ def _kept_lines(deck: Deck) -> Iterable[tuple[Scope, Line]]:
 
 def _words(line: Line) -> set[str]:
     return set(re.findall(r"[a-z_][\w]*", line.text.lower()))
+
+
+def _inner_use(name: str, line: Line) -> list[str] | None:
+    """No targets where a line of a subcircuit has the name as its device's only; None where it may use it."""
+    uses = words_of(line)
+    return [] if name not in (uses if line.word[:1] == "." else uses[1:]) else None
 
 
 def _line_targets(deck: Deck, name: str, line: Line, card: Card | None) -> list[str] | None:

@@ -80,12 +80,14 @@ class LiftedLiteral:
 
     Attributes:
         name: of the new parameter: "w_m1".
+        text: the literal as written, unless a ``.param`` line reads that otherwise ("10mil").
         value: the literal's value.
         uses: (device label, instance parameter) of every place it stands at.
         place: ``file:line`` of the first.
     """
 
     name: str
+    text: str
     value: float
     uses: tuple[tuple[str, str], ...]
     place: str
@@ -134,7 +136,9 @@ def lift_literals(deck: Deck, *, matched: Sequence[Sequence[str]] = (), bias: bo
         name = _free_name(first, taken)
         taken.add(name)
         uses = tuple((site.device.label, site.key) for site in members)
-        lifted.append(LiftedLiteral(name, first.number, uses, first.device.place))
+        lifted.append(
+            LiftedLiteral(name, _written(first.value.text, first.number), first.number, uses, first.device.place)
+        )
         for site in members:
             line = site.device.card.line
             changes.setdefault(line.file, []).extend(_edits(line, site.value.start, site.value.end, f"{{{name}}}"))
@@ -193,11 +197,14 @@ def _with_parameters(content: bytes, lifted: Sequence[LiftedLiteral]) -> bytes:
     """The main file with the new ``.param`` lines below its title, ended as its lines are."""
     title, newline, body = content.partition(b"\n")
     ending = b"\r\n" if title.endswith(b"\r") else newline
-    added = b"".join(f".param {item.name}={_written(item.value)}".encode() + ending for item in lifted)
+    added = b"".join(f".param {item.name}={item.text}".encode() + ending for item in lifted)
     return title + newline + added + body
 
 
-def _written(value: float) -> str:
-    """A number that a ``.param`` line reads as this value."""
-    text = format_number(value)
-    return text if parse_expression(text).evaluate({}) == value else repr(value)
+def _written(text: str, value: float) -> str:
+    """What a ``.param`` line reads as a literal's value: the literal itself where that works."""
+    try:
+        same = parse_expression(text).evaluate({}) == value
+    except InputError:
+        same = False
+    return text if same else format_number(value)

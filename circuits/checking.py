@@ -13,6 +13,7 @@ from automl_core.report.tables import rows_table, spec_table
 from circuits.calibration import Calibration, Comparison, calibrate, check_determinism, start_of
 from circuits.design_space import moved_starts
 from circuits.matching import Match, find_matches
+from circuits.numbers import short_number
 from circuits.problem import CircuitProblem
 from circuits.specfile import read_spec
 from circuits.units import engineering
@@ -111,12 +112,12 @@ class Report:
             grid = (
                 "integer"
                 if variable.integer
-                else f"step {engineering(variable.step)}"
+                else f"step {short_number(variable.step)}"
                 if variable.step
                 else variable.scale
             )
             values = [
-                engineering(float(value))
+                short_number(float(value))
                 for value in (variable.low, variable.high, float(start_of(self.problem)[variable.name]))
             ]
             rows.append([variable.name, *values, grid, ", ".join(users)])

@@ -18,7 +18,7 @@ from circuits.includes import OutsideError
 from circuits.matching import find_matches
 from circuits.measures import KINDS
 from circuits.netlist import Deck, Device, Parameter, read_deck
-from circuits.numbers import format_number
+from circuits.numbers import short_number
 from circuits.problem import CircuitProblem
 from circuits.specfile import read_spec
 from circuits.units import engineering
@@ -183,7 +183,7 @@ def _lifted(deck: Deck, folders: tuple[Path, ...]) -> tuple[Deck, list[Path], li
     for path, content in contents.items():
         write_whole(path, content)
     said = [
-        f"lifted {p.name} = {format_number(p.value)} ({', '.join('.'.join(use) for use in p.uses)})"
+        f"lifted {p.name} = {short_number(p.value)} ({', '.join('.'.join(use) for use in p.uses)})"
         for p in lifted.parameters
     ]
     said += [f"matched: {match.kind.replace('_', ' ')} {', '.join(match.devices)}" for match in matches]
@@ -206,14 +206,10 @@ def _variable(parameter: Parameter, uses: list[tuple[Device, str]], shortest: fl
     if slots & _COUNTS:
         return f"{{min: 1, max: {max(4, 4 * round(start))}, integer: true}}"
     if start <= 0:
-        return f"{{min: {format_number(min(10 * start, -1.0))}, max: {format_number(max(-start, 1.0))}}}"
+        return f"{{min: {short_number(min(10 * start, -1.0))}, max: {short_number(max(-start, 1.0))}}}"
     is_length = slots == {"l"} and all(device.kind in ("nmos", "pmos") for device, _ in uses)
-    low = min(shortest, start) if is_length else _round(start / 10)
-    return f"{{min: {format_number(low)}, max: {format_number(_round(start * 10))}, scale: log}}"
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.3g}")
+    low = min(shortest, start) if is_length else start / 10
+    return f"{{min: {short_number(low)}, max: {short_number(start * 10)}, scale: log}}"
 
 
 # Analyses and measures.
@@ -327,13 +323,11 @@ def _spec_lines(draft: _Draft, figures: Mapping[str, float]) -> list[str]:
         if math.isnan(value):
             lines.append(f"  # {name}: {{min: 0}}  # no figure at the deck's own sizing")
         elif kind is None or value == 0:
-            lines.append(f"  # {name}: {{min: {format_number(_round(value))}}}  # today {value:.5g}; min or max?")
+            lines.append(f"  # {name}: {{min: {short_number(value)}}}  # today {value:.5g}; min or max?")
         else:
             side = "max" if kind in _SMALLER_IS_BETTER else "min"
             note = f", unit: {unit}" if unit else ""
-            lines.append(
-                f"  {name}: {{{side}: {format_number(_round(value))}{note}}}  # today {engineering(value, unit)}"
-            )
+            lines.append(f"  {name}: {{{side}: {short_number(value)}{note}}}  # today {engineering(value, unit)}")
             active += 1
     if not active:
         first = next((i for i, line in enumerate(lines) if "min or max" in line), None)

@@ -98,6 +98,15 @@ def format_number(value: float) -> str:
     return repr(float(value))
 
 
+def short_number(value: float, digits: int = 4) -> str:
+    """Write a number for people, rounded: ``20u`` where :func:`format_number` has to say ``2e-05``."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    number = Decimal(f"{value:.{digits}g}")
+    power = min(max(3 * math.floor(number.adjusted() / 3), -15), 12)
+    return _plain(number.scaleb(-power)) + _SUFFIXES[power]
+
+
 def _plain(number: Decimal) -> str:
     """Decimal digits without an exponent and without trailing zeros."""
     text = format(number, "f")

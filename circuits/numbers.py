@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from automl_core.errors import InputError
 
-__all__ = ["expression_exponent", "format_number", "number_warning", "parse_number"]
+__all__ = ["expression_exponent", "format_number", "number_warning", "parse_number", "short_number"]
 
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([^\W\d_]*)")
 _EXPONENTS = {"t": 12, "g": 9, "k": 3, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15}

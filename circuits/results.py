@@ -32,7 +32,7 @@ class Results:
     Args:
         best: the best trial.
         sign_off: the independent run's verdict, or why there is none.
-        devices: device -> its kind and sizes, as the sized deck has them.
+        devices: device -> its kind and sizes, as the sized deck has them; those that no variable sets are left out.
         operating_points: device -> gm, gds, id, ... of the best design.
         files: what was written, in the order worth reading.
     """
@@ -62,7 +62,10 @@ def write_results(
     if curves:
         save(bode(curves, best.metrics), folder / "bode.svg")
         files.append(folder / "bode.svg")
-    return Results(best, verdict, devices, points, tuple(files))
+    sized = {node.name for node in problem.space.nodes if node.slots}
+    labels = {device.label for deck in problem.decks.values() for device in deck.devices if device.name in sized}
+    varied = {label: sizes for label, sizes in devices.items() if label in labels}
+    return Results(best, verdict, varied, points, tuple(files))
 
 
 def _sign_off(folder: Path, problem: CircuitProblem, best: Trial) -> SignOff | str:

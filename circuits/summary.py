@@ -27,6 +27,7 @@ _ENDS = {
 _UNITS = {"w": "m", "l": "m", "nf": "", "m": "", "mult": "", "r": "Ohm", "c": "F", "dc": "A", "value": "", "area": ""}
 _HEADS = {"w": "W", "l": "L", "r": "R", "c": "C"}
 _UNITS_OF_VALUE = {"resistor": "Ohm", "capacitor": "F", "inductor": "H", "isource": "A"}
+"""Of `value`, and of the `l` of an inductor."""
 _AGREES = 1e-3
 """Relative difference up to which an independent run confirms a metric."""
 
@@ -61,7 +62,7 @@ def _sizes(results: Results) -> Table:
 
 
 def _written(name: str, value: float | str, kind: str) -> str:
-    unit = _UNITS_OF_VALUE.get(kind, "") if name == "value" else _UNITS[name]
+    unit = _UNITS_OF_VALUE.get(kind, "") if name == "value" or kind == "inductor" else _UNITS[name]
     return value if isinstance(value, str) else engineering(value, unit)
 
 

@@ -34,8 +34,8 @@ class LiveView:
     ) -> None:
         self._console, self._write, self._title, self._quiet = console, write, title, quiet
         self._live = Live(console=console, refresh_per_second=8, transient=True)
-        self._began = self._said = time.monotonic()
-        self._replayed: int | None = None
+        self._said = time.monotonic()
+        self._first: tuple[int, float] | None = None
 
     def __enter__(self) -> LiveView:
         if self._console.is_terminal and not self._quiet:
@@ -51,7 +51,7 @@ class LiveView:
         """Show where the study stands."""
         if self._quiet:
             return
-        now = time.monotonic()
+        now, _ = time.monotonic(), self._rate(study)
         if self._console.is_terminal:
             self._live.update(self._render(study))
         elif now - self._said >= _LINE_EVERY:
@@ -66,13 +66,20 @@ class LiveView:
         if study.best_score is not None:
             score = study.best_score
             parts.append(f"merit {score.merit:.4g}" if score.feasible else f"violation {score.violation:.4g}")
-        parts += [f"{self._rate(study):.0f}/s", *([f"{failed} failed"] if failed else []), *self._left(study)]
+        rate = self._rate(study)
+        parts += [
+            *([f"{rate:.0f}/s"] if rate > 0 else []),
+            *([f"{failed} failed"] if failed else []),
+            *self._left(study),
+        ]
         return ", ".join(parts)
 
     def _rate(self, study: Study) -> float:
-        if self._replayed is None:
-            self._replayed, self._began = study.spent, time.monotonic()
-        return (study.spent - self._replayed) / max(time.monotonic() - self._began, 1e-3)
+        """Evaluations per second, from the first batch on: before it lie the start of the workers and any replay."""
+        if self._first is None:
+            self._first = (study.spent, time.monotonic())
+        spent, began = self._first
+        return (study.spent - spent) / max(time.monotonic() - began, 1e-3)
 
     def _left(self, study: Study) -> list[str]:
         """Time until the budget is spent, at the present rate."""

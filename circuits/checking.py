@@ -102,12 +102,13 @@ class Report:
 
     def _variables(self) -> Any:
         rows = []
+        labels = {device.name: device.label for deck in self.problem.decks.values() for device in deck.devices}
         for variable in self.problem.space.variables:
             users = [
-                f"{n.name}.{slot}"
-                for n in self.problem.space.nodes
-                for slot, v in n.slots.items()
-                if v == variable.name
+                f"{labels.get(node.name, node.name)}.{slot}"
+                for node in self.problem.space.nodes
+                for slot, name in node.slots.items()
+                if name == variable.name
             ]
             grid = (
                 "integer"

@@ -100,6 +100,8 @@ def write_initial_spec(
         raise InputError(
             "no parameter of the deck sizes a device", place=str(deck.path), remedy="use --lift, or write W={w1} in it"
         )
+    left = [device.label for device in deck.devices if device.kind in _SIZES and _is_test_bench(device)]
+    report += [f"not varied: {', '.join(left)} (load or test bench)"] if left else []
     report += [f"not lifted: {note}" for note in deck.notes]
     draft = _draft(deck, sizing)
     header = _header(deck, spec_path, folders)
@@ -156,11 +158,20 @@ def _sizing_parameters(deck: Deck) -> dict[str, list[tuple[Device, str]]]:
     own = {p.name: p for p in deck.parameters if not p.scope and p.own and p.start is not None and _is_number(p)}
     found: dict[str, list[tuple[Device, str]]] = {}
     for device in deck.devices:
-        for slot in _SIZES.get(device.kind, ()):
+        for slot in () if _is_test_bench(device) else _SIZES.get(device.kind, ()):
             name = device.parameters.get(slot, "").strip("{}' \t").lower()
             if name in own:
                 found.setdefault(name, []).append((device, slot))
     return found
+
+
+def _is_test_bench(device: Device) -> bool:
+    """A load at the output, or an element no circuit has: 1 GH and 1 GF close a loop at DC and open it above."""
+    largest = {"resistor": 1e9, "capacitor": 1e-6, "inductor": 1e-3}.get(device.kind, math.inf)
+    value = next((device.values[name] for name in ("value", "r", "c", "l") if name in device.values), 0.0)
+    if device.kind in ("resistor", "capacitor", "inductor") and abs(value) > largest:
+        return True
+    return device.kind == "capacitor" and "0" in device.nodes and bool(set(device.nodes) & set(_OUTPUTS))
 
 
 def _is_number(parameter: Parameter) -> bool:

@@ -66,12 +66,13 @@ def device_values(folder: Path) -> dict[str, dict[str, float | str]]:
     """W, L, multiplier and value of every device of the sized decks, read back from the files.
 
     Returns:
-        Device -> its kind and its numbers, in SI units (as the deck has them where a kit counts in µm).
+        Device -> its kind and its numbers: in SI units; of a kit's ``cell`` in the kit's own, often µm.
     """
     found: dict[str, dict[str, float | str]] = {}
     for path in sorted(folder.glob("sized*.cir")):
         for device in read_deck(path).devices:
             numbers: Mapping[str, float] = {k: v for k, v in device.values.items() if k in _VALUES}
             if device.kind != "vsource" and numbers:
-                found.setdefault(device.label, {"kind": device.kind, **numbers})
+                cell: dict[str, float | str] = {"cell": device.model or ""} if device.letter == "x" else {}
+                found.setdefault(device.label, {"kind": device.kind, **cell, **numbers})
     return found

@@ -56,12 +56,16 @@ def _sizes(results: Results) -> Table:
     columns = [name for name in _UNITS if any(name in sizes for sizes in results.devices.values())]
     rows = []
     for device, sizes in results.devices.items():
-        cells = [_written(name, sizes[name], str(sizes["kind"])) if name in sizes else "" for name in columns]
+        kind = "cell" if "cell" in sizes else str(sizes["kind"])
+        cells = [_written(name, sizes[name], kind) if name in sizes else "" for name in columns]
         rows.append([device, str(sizes["kind"]), *cells])
     return rows_table(["device", "kind", *(_HEADS.get(name, name) for name in columns)], rows)
 
 
 def _written(name: str, value: float | str, kind: str) -> str:
+    """A size with its unit; a kit's cell counts in units of its own, often µm."""
+    if kind == "cell":
+        return f"{value:.4g}" if isinstance(value, float) else str(value)
     unit = _UNITS_OF_VALUE.get(kind, "") if name == "value" or kind == "inductor" else _UNITS[name]
     return value if isinstance(value, str) else engineering(value, unit)
 

@@ -64,7 +64,8 @@ def read_yaml(path: Path) -> LocatedYaml:
     except yaml.YAMLError as error:
         raise InputError(f"this is not YAML: {error}", place=str(path)) from error
     if not isinstance(root, MappingNode):
-        raise InputError("the file holds no keys", place=str(path), remedy="write `key: value` lines")
+        remedy = "write `key: value` lines; where this is a deck, `sizewise init` writes a spec for it"
+        raise InputError("the file holds no keys", place=str(path), remedy=remedy)
     lines: dict[Location, int] = {}
     tree = _tree(root, (), lines, path)
     return LocatedYaml(path, tree if isinstance(tree, dict) else {}, lines)

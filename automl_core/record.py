@@ -165,6 +165,7 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         remedies: list[tuple[str, str]] = [
+            ("disk I/O", "check the space there, then `sizewise resume` the run: what was written is kept"),
             ("full", "free some space on the disk, then `sizewise resume` the run: what was written is kept"),
             ("locked", "another process writes to this study: wait for it or stop it"),
             ("malformed", "the file is damaged: restore it from a copy"),

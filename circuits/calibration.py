@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import qmc
 
-from automl_core.errors import EvaluationError
+from automl_core.errors import EvaluationError, InputError
 from automl_core.problem import Evaluation
 from automl_core.space import Point
 from circuits.problem import CircuitProblem
+from circuits.refusals import located
 from circuits.simulator import compare_modes
 
 __all__ = ["Calibration", "Comparison", "calibrate", "check_determinism", "start_of"]
@@ -66,9 +67,10 @@ def calibrate(problem: CircuitProblem, *, limit_seconds: float | None = None) ->
         InputError: ngspice refuses the deck.
         MissingError: there is no libngspice.
     """
-    modes, reasons = {}, {}
-    for name in problem.benches:
-        modes[name], reasons[name] = _mode(problem, name, limit_seconds)
+    with ThreadPoolExecutor() as threads:
+        found = list(threads.map(lambda name: (name, *_mode(problem, name, limit_seconds)), problem.benches))
+    modes = {name: mode for name, mode, _ in found}
+    reasons = {name: reason for name, _, reason in found}
     with problem.with_settings(limit_seconds=limit_seconds or 600.0, modes=modes) as trial:
         start, seconds = _timed(trial)
     limit = limit_seconds or max(1.0, 20.0 * seconds)
@@ -92,7 +94,10 @@ def _mode(problem: CircuitProblem, name: str, limit_seconds: float | None) -> tu
     reason = problem.unalterable(name)
     if reason is not None:
         return "reset", reason
-    worst = compare_modes(bench, _spread(problem, name), limit_seconds=limit_seconds or 60.0)
+    try:
+        worst = compare_modes(bench, _spread(problem, name), limit_seconds=limit_seconds or 60.0)
+    except InputError as error:
+        raise located(error, problem.decks[name], bench.lines) from None
     if worst <= _AGREEMENT:
         return "alter", f"altering devices agrees with expanding the deck anew to {worst:.1e} at {_COMPARED} designs"
     return "reset", f"altering devices differs from expanding the deck anew by {worst:.1e} at {_COMPARED} designs"
@@ -100,8 +105,8 @@ def _mode(problem: CircuitProblem, name: str, limit_seconds: float | None) -> tu
 
 def _spread(problem: CircuitProblem, name: str) -> list[dict[str, float]]:
     """Designs spread over the space, the start first."""
-    units = qmc.Sobol(problem.space.dim, scramble=True, rng=np.random.default_rng(0)).random(_COMPARED)
-    points = [start_of(problem), *(problem.space.decode(unit) for unit in units[1:])]
+    units = np.random.default_rng(0).random((_COMPARED - 1, problem.space.dim))
+    points = [start_of(problem), *(problem.space.decode(unit) for unit in units)]
     return [problem.values(name, point) for point in points]
 
 

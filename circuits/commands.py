@@ -166,7 +166,7 @@ def _finish(run: SizingRun, jobs: int, *, json: bool) -> None:
 
 def _announce(run: SizingRun, console: Console) -> None:
     facts = run.facts
-    for warning in run.warnings:
+    for warning in [*run.warnings, *run.silent_measures]:
         console.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
     how = ", ".join(f"{bench or 'deck'}: {mode}" for bench, mode in facts["modes"].items())
     lines = [

@@ -8,14 +8,17 @@ from functools import cached_property
 from pathlib import Path
 from threading import Lock
 
-from automl_core.errors import EvaluationError
+from automl_core.errors import EvaluationError, InputError
 from automl_core.problem import Evaluation, Request
 from automl_core.space import DesignSpace, Point
 from circuits.alteration import alter_targets
 from circuits.bench import Bench, Measure, Reading
 from circuits.design_space import circuit_space, own_parameters
+from circuits.floating import refuse_floating
 from circuits.measures import KINDS
 from circuits.netlist import Deck, read_deck
+from circuits.references import check_references
+from circuits.refusals import located
 from circuits.simulator import Outcome, Simulator
 from circuits.specfile import SpecFile, read_spec
 
@@ -55,14 +58,13 @@ class CircuitProblem:
         self.limit_seconds = limit_seconds
         self.modes = dict(modes or {})
         self.observe = observe
-        self.decks: dict[str, Deck] = {
-            bench: read_deck(path, allowed=spec.include_paths, compat=spec.simulator.compat)
-            for bench, path in spec.decks.items()
-        }
+        self.decks: dict[str, Deck] = {bench: _deck(spec, bench) for bench in spec.decks}
+        check_references(spec, self.decks)
         self.space: DesignSpace = circuit_space(spec, self.decks)
         self._idle: list[_Session] = []
         self._busy: list[_Session] = []
         self._lock = Lock()
+        self._stopped = False
 
     def __reduce__(self) -> tuple[object, ...]:
         """As a reference: decks and children stay here."""
@@ -154,6 +156,14 @@ class CircuitProblem:
         finally:
             self._give_back(session)
 
+    def stop(self) -> None:
+        """End all children for good: whoever waits for one gets an :class:`EvaluationError` and starts no other."""
+        with self._lock:
+            self._stopped = True
+            sessions = [*self._idle, *self._busy]
+        for session in sessions:
+            session.stop()
+
     def close(self) -> None:
         """End all children, those at work too."""
         with self._lock:
@@ -169,6 +179,8 @@ class CircuitProblem:
 
     def _take(self) -> _Session:
         with self._lock:
+            if self._stopped:
+                raise EvaluationError("the simulations were stopped")
             session = self._idle.pop() if self._idle else None
             if session is None:
                 limit = self.limit_seconds
@@ -180,6 +192,23 @@ class CircuitProblem:
         with self._lock:
             self._busy.remove(session)
             self._idle.append(session)
+
+
+def _deck(spec: SpecFile, bench: str) -> Deck:
+    """The deck of a bench.
+
+    Raises:
+        InputError: it is missing, wrong, or has a net that floats.
+    """
+    path = spec.decks[bench]
+    if not path.exists():
+        place = spec.place("testbenches", bench) if bench else spec.place("netlist")
+        raise InputError(
+            f"the deck {path} does not exist", place=place, remedy="correct its path, which starts at the spec's folder"
+        )
+    deck = read_deck(path, allowed=spec.include_paths, compat=spec.simulator.compat)
+    refuse_floating(deck, spec.simulator.options)
+    return deck
 
 
 def _complete(measure: Measure, devices: tuple[str, ...]) -> Measure:
@@ -199,12 +228,19 @@ class _Session:
         for simulator in self.simulators.values():
             simulator.close()
 
+    def stop(self) -> None:
+        for simulator in self.simulators.values():
+            simulator.stop()
+
     def evaluate(self, points: Sequence[Point], problem: CircuitProblem) -> list[Evaluation | EvaluationError]:
         gathered: list[Evaluation | EvaluationError] = [Evaluation({})] * len(points)
         for name, simulator in self.simulators.items():
             alive = [position for position, answer in enumerate(gathered) if isinstance(answer, Evaluation)]
             values = [problem.values(name, points[position]) for position in alive]
-            outcomes = simulator.evaluate_chunk(values, observe=problem.observe)
+            try:
+                outcomes = simulator.evaluate_chunk(values, observe=problem.observe)
+            except InputError as error:
+                raise located(error, problem.decks[name], simulator.bench.lines) from None
             for position, outcome in zip(alive, outcomes, strict=True):
                 gathered[position] = _joined(gathered[position], outcome, name)
         return gathered

@@ -6,10 +6,11 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Self
 
-from automl_core.errors import EvaluationError, EvaluationTimeout
+from automl_core.errors import EvaluationError, EvaluationTimeout, InputError
 from circuits.bench import Analysis, Bench, Measure, Reading
 from circuits.child import Child, Died, TookTooLong
 
@@ -49,6 +50,7 @@ class Simulator:
         self._memory_bytes = memory_bytes
         self._child: Child | None = None
         self._names: frozenset[str] | None = None
+        self._stopped = False
 
     def __enter__(self) -> Self:
         return self
@@ -79,6 +81,11 @@ class Simulator:
             MissingError: there is no libngspice.
         """
         self._ready(self._names)
+
+    def stop(self) -> None:
+        """End the child for good, from any thread: whoever waits for it gets an :class:`EvaluationError`."""
+        self._stopped = True
+        self.close()
 
     def close(self) -> None:
         """End the child. The next evaluation starts another."""
@@ -137,7 +144,7 @@ class Simulator:
                 deaths = 1 if len(outcomes) > done else deaths + 1
                 self.close()
                 if deaths == 2:
-                    outcomes.append(EvaluationError(f"ngspice died of this point, twice: {death}"))
+                    outcomes.append(EvaluationError(f"the simulator died of this point, twice: {death}"))
                     deaths = 0
             except BaseException:
                 self.close()  # whatever it is at, it is not waiting for us
@@ -181,10 +188,26 @@ class Simulator:
         if child is not None and (child.evaluated >= self._recycle_after or (child.evaluated and names != self._names)):
             self.close()
             child = None
-        if child is None:
-            child = self._child = Child(self.bench, start_seconds=self._start_seconds, memory_bytes=self._memory_bytes)
+        if child is None and not self._stopped:
+            child = self._child = self._started()
+        if self._stopped or child is None:
+            self.close()
+            raise EvaluationError("the simulation was stopped")
         self._names = names
         return child
+
+    def _started(self) -> Child:
+        """A child with the deck loaded; tried once more where it dies, because that may have come from outside."""
+        start = partial(Child, self.bench, start_seconds=self._start_seconds, memory_bytes=self._memory_bytes)
+        try:
+            return start()
+        except Died:
+            pass
+        try:
+            return start()
+        except Died as death:
+            problem = f"the simulator died loading the deck, twice: {death}"
+            raise InputError(problem, remedy="run `ngspice -n -b` on it by hand to see more") from None
 
 
 def compare_modes(bench: Bench, points: Sequence[Point], *, limit_seconds: float | None = None) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -11,14 +12,15 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from automl_core.budget import Budget
-from automl_core.errors import EvaluationError, InputError, RecordError
+from automl_core.errors import EvaluationError, EvaluationTimeout, InputError, RecordError
 from automl_core.optimizers import make
 from automl_core.optimizers.portfolio import choose
 from automl_core.pool import Pool
+from automl_core.problem import Evaluation
 from automl_core.record import Record
 from automl_core.runs import RECORD
 from automl_core.study import BATCH, Stop, StopReason, Study
-from circuits.calibration import Calibration, calibrate
+from circuits.calibration import Calibration, calibrate, start_of
 from circuits.design_space import moved_starts
 from circuits.problem import CircuitProblem
 from circuits.specfile import read_spec
@@ -53,6 +55,8 @@ class SizingRun:
         self.problem = problem
         self.record = record
         self.facts: Mapping[str, Any] = record.facts()
+        self.silent_measures: list[str] = []
+        """Sentences on measures that have no figure at the start."""
 
     @classmethod
     def begin(cls, spec_path: Path, make_folder: Callable[[], Path], settings: Settings, command: str) -> SizingRun:
@@ -99,7 +103,10 @@ class SizingRun:
             record.write_fact(name, value)
         problem.limit_seconds, problem.modes = measured.limit_seconds, dict(measured.modes)
         problem.__dict__.pop("benches", None)
-        return cls(folder, problem, record)
+        run = cls(folder, problem, record)
+        if isinstance(measured.start, Evaluation) and any(map(math.isnan, measured.start.metrics.values())):
+            run.silent_measures = unmeasured(problem)
+        return run
 
     @classmethod
     def reopen(cls, folder: Path) -> SizingRun:
@@ -141,7 +148,7 @@ class SizingRun:
             try:
                 reason = study.run(optimizer, stop=cast("Stop | None", facts["settings"]["stop"]), batch=facts["batch"])
             except BaseException:
-                self.problem.close()  # the children first: the pool waits for whoever waits for them
+                self.problem.stop()  # the children first: the pool waits for whoever waits for them
                 raise
         return study, reason
 
@@ -153,15 +160,35 @@ def _refuse_dead_start(problem: CircuitProblem, measured: Calibration) -> None:
         raise InputError(
             f"the deck's own sizing gives no figures: {measured.start.problem}",
             place=deck,
-            remedy="make it run in ngspice first: set starting values (`start:`) that bias the circuit",
+            remedy=_remedy(measured.start),
         )
     metrics = measured.start.metrics
     if all(metrics.get(spec.metric) != metrics.get(spec.metric) for spec in problem.spec.specs.specs):
         raise InputError(
-            "none of the metrics can be measured at the deck's own sizing",
+            "none of the metrics can be measured at the deck's own sizing: " + "; ".join(unmeasured(problem)),
             place=deck,
-            remedy="`sizewise check` says why, measure by measure",
+            remedy="correct the measures, or give starting values (`start:`) at which they exist",
         )
+
+
+def _remedy(error: EvaluationError) -> str:
+    """What to do about a start that gives nothing."""
+    if isinstance(error, EvaluationTimeout):
+        return "shorten the analyses of the spec, or allow more time with --timeout"
+    if "singular matrix" in error.problem:
+        return "look at the node that it names: a loop of voltage sources and inductors, or no path to ground"
+    return "make it run in ngspice first: set starting values (`start:`) that bias the circuit, or a .nodeset"
+
+
+def unmeasured(problem: CircuitProblem) -> list[str]:
+    """A sentence for every measure that has no figure at the start: its line in the spec, and why."""
+    try:
+        with problem.with_settings(limit_seconds=problem.limit_seconds or 600.0, modes={}) as trial:
+            readings = trial.read(start_of(trial), {})
+    except EvaluationError:
+        return []
+    notes = {name: note for reading in readings.values() for name, note in reading.notes.items()}
+    return [f"{problem.spec.place('measures', name)}: {name}: {note}" for name, note in notes.items()]
 
 
 def _digest(problem: CircuitProblem) -> dict[str, str]:

@@ -84,7 +84,38 @@ class AnalysisEntry(_Entry):
         kind = words[0].lower() if words else ""
         if kind not in _ANALYSES or re.search(r"[;\n`$]", run):
             raise ValueError(f"{run!r} is not an analysis; known are {', '.join(_ANALYSES)}, as in 'ac dec 20 1 10G'")
+        _check_sweep(run, kind, words)
         return run
+
+
+def _check_sweep(run: str, kind: str, words: list[str]) -> None:
+    """Refuse a sweep or a time that ngspice would run without a result.
+
+    Raises:
+        ValueError: with what is wrong and what to write.
+    """
+    first = {"ac": 1, "noise": 3}.get(kind)
+    if first is not None:
+        sweep = words[first:]
+        if len(sweep) < 4 or sweep[0].lower() not in ("dec", "oct", "lin"):
+            form = "ac dec POINTS FROM TO" if kind == "ac" else "noise v(out) SOURCE dec POINTS FROM TO"
+            raise ValueError(f"{run!r} lacks a part or has an unknown one; write {form!r}; dec may be oct or lin")
+        low, high = _plain_number(sweep[2]), _plain_number(sweep[3])
+        if low is not None and high is not None and not 0 < low <= high:
+            raise ValueError(f"{run!r} sweeps from {sweep[2]} to {sweep[3]} Hz; the lower frequency goes first")
+    elif kind == "tran":
+        times = [_plain_number(word) for word in words[1:3]]
+        if len(times) < 2 or any(time is not None and time <= 0 for time in times):
+            raise ValueError(
+                f"{run!r} needs a step and a stop time above 0; write 'tran STEP STOP', as in 'tran 1n 1u'"
+            )
+
+
+def _plain_number(text: str) -> float | None:
+    try:
+        return parse_number(text)
+    except InputError:
+        return None
 
 
 class MeasureEntry(_Entry):

@@ -120,7 +120,8 @@ class Variable:
             return self.choices[min(int(unit * len(self.choices)), len(self.choices) - 1)]
         origin, span = self._axis
         position = origin + unit * span
-        return self.nearest(math.exp(position) if self.scale == "log" else position)
+        number = math.exp(position) if self.scale == "log" else position
+        return self._rounded(number) if self.grid is None else self.nearest(number)
 
     def encode(self, value: Value) -> float:
         """Coordinate in [0, 1] of a physical value: ``decode(encode(v)) == v`` for every value of the variable."""

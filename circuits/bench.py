@@ -35,7 +35,7 @@ class Analysis:
     @property
     def kind(self) -> str:
         """The first word of the command, in lower case: "op", "ac", "tran", "dc", "noise", ..."""
-        return self.command.split(maxsplit=1)[0].lower()
+        return (self.command.split(maxsplit=1) or [""])[0].lower()
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,8 @@ class Child:
         memory_bytes: of address space that it may take.
 
     Raises:
-        InputError: ngspice refuses the deck, takes too long to load it or dies of it.
+        InputError: ngspice refuses the deck or takes too long to load it.
+        Died: it died before the deck was loaded.
         MissingError: there is no libngspice.
     """
 
@@ -130,19 +131,18 @@ class Child:
             self.send(bench)
             word, reply = self.receive(start_seconds)
         except TookTooLong:
-            problem = f"ngspice has not loaded the deck after {start_seconds:g} s"
-        except Died as death:
-            problem = f"ngspice died loading the deck: {death}"
+            self.kill()
+            raise InputError(
+                f"ngspice has not loaded the deck after {start_seconds:g} s",
+                remedy="run `ngspice -n -b` on the deck by hand to see more",
+            ) from None
         except BaseException:
             self.kill()
             raise
-        else:
-            if word == "ready":
-                return str(reply)
-            self.kill()
-            raise reply if isinstance(reply, SizewiseError) else InputError(f"the simulator said {word!r} to a deck")
+        if word == "ready":
+            return str(reply)
         self.kill()
-        raise InputError(problem, remedy="run `ngspice -n -b` on the deck by hand to see more")
+        raise reply if isinstance(reply, SizewiseError) else InputError(f"the simulator said {word!r} to a deck")
 
     def _obituary(self) -> str:
         """How it ended, with the last that it wrote."""
@@ -167,10 +167,9 @@ def _environment() -> dict[str, str]:
 
 def _end(owner: int, process: subprocess.Popen[bytes], connection: Connection, lifeline: int, folder: str) -> None:
     """Free what a child took; in a forked copy of the owner only the copies of its channels."""
+    if os.getpid() == owner:
+        process.kill()  # before its channel closes, so that a thread that waits for a reply sees an end
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
     connection.close()
     os.close(lifeline)
-    if os.getpid() != owner:
-        return
-    process.kill()
-    process.wait()
-    shutil.rmtree(folder, ignore_errors=True)

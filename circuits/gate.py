@@ -15,6 +15,7 @@ __all__ = ["ANALYSES", "checked", "flattened"]
 
 ANALYSES = ("ac", "dc", "disto", "noise", "op", "pz", "sens", "sp", "tf", "tran")
 _FORBIDDEN_CARD = re.compile(r"\s*\.(control|endc|inc|include|lib|exec)\b", re.IGNORECASE)
+_TEMPERATURE = re.compile(r"\s*\.temp\b", re.IGNORECASE)
 _PROGRAM = re.compile(r"\b(d_process|d_cosim)\b", re.IGNORECASE)
 _PHRASE = re.compile(r"[\w\s.,:=+\-*/()\[\]@#'\"%~{}^]*")
 _NAME = re.compile(r"[\w.:+\-@\[\]#/]+")
@@ -55,12 +56,13 @@ def flattened(bench: Bench) -> list[str]:
             raise InputError(f"{line.strip()!r} is not allowed in a deck", place=f"line {number} of the flattened deck")
         if line.strip().lower() == ".end":
             break
-        lines.append("*" if line.lstrip().startswith("*") else line)
+        dropped = line.lstrip().startswith("*") or (bench.temperature is not None and _TEMPERATURE.match(line))
+        lines.append("*" if dropped else line)
     return [*lines, *_cards(bench), ".end"]
 
 
 def _cards(bench: Bench) -> list[str]:
-    """Of several ``.options`` the last counts, so these win over the deck's own."""
+    """Of several ``.options`` the last counts, so these win over the deck's own; a ``.temp`` would win over all."""
     cards = [f".options {name}={value}" if value else f".options {name}" for name, value in bench.options]
     return cards if bench.temperature is None else [*cards, f".options temp={float(bench.temperature)!r}"]
 

@@ -1,8 +1,9 @@
 """A deck in libngspice, ready to be evaluated: parameters in; analyses, measures, operating points out.
 
-Every analysis of ngspice unmakes and makes the circuit's matrix and states anew (CKTunsetup and CKTsetup in
-cktdojob.c), and every parameter is set at every point: what a point gives does not depend on the points before it,
-bitwise, in both modes. ``tests/circuits/test_simulator.py`` holds this.
+What a point gives depends on the point alone, bitwise, in both modes. Every parameter is set at every point; every
+analysis of ngspice unmakes and makes the circuit's matrix and states anew (CKTunsetup and CKTsetup in cktdojob.c); and
+where a solution was found by gmin or source stepping, or none was, which leaves a conductance of 1e-12 S at every net
+behind, the deck is expanded anew. ``tests/circuits/test_simulator.py`` holds this.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ _LINE_BYTES = 900  # ngspice copies a command into 1024 bytes and drops the rest
 _ERROR = re.compile(rb"error|could not|can't|undefined|unknown|not found|closing", re.IGNORECASE)
 _NOT_LOADED = (b"circuit not parsed", b"aren't any circuits")
 _CHATTER = re.compile(
-    rb"(Trying gmin|Supplies reduced|Note:|Doing analysis|No\. of Data|Reference value|Circuit:|\*\*)"
+    rb"Reset re-loads|Trying gmin|Supplies reduced|Note:|Doing analysis|No\. of Data|Reference value|Circuit:|\*\*"
 )
+_TABLE = re.compile(rb"-+[- ]*|Node +.*|Last Node Voltages|Initial Transient Solution|\S+( +[-+.e\d]+){1,2}( \*)?")
+_HOMOTOPY = (b"stepping", b"Transient op")
 _INTERNAL = re.compile(r"@[\w.#]+\[\w+\]")
 _KINDS_OF_MEAS = ("ac", "dc", "tran", "sp")
 
@@ -89,6 +92,7 @@ class LoadedDeck:
         self.library = library
         self._bench = bench
         self._points = OperatingPoints(bench.devices)
+        self._stale = False
         self._setters: dict[str, list[str]] = {}
         self._load()
         self._stimuli = Stimuli(library, self._send)
@@ -122,19 +126,28 @@ class LoadedDeck:
             self._set(values)
             reading = self._run(start, observe, waveforms or {})
         except SizewiseError:
-            self._tidy()
+            self._tidy(failed=True)
             raise
-        self._tidy()
+        self._tidy(failed=False)
         return reading
 
-    def _tidy(self) -> None:
+    def _tidy(self, *, failed: bool) -> None:
+        """Leave the circuit as the deck has it, but for altered instances, which the next point alters anyhow."""
         self._stimuli.restore()
+        self._stale = failed or any(word in message for message in self.library.messages for word in _HOMOTOPY)
         self.library.forget()
+
+    def _expand(self) -> None:
+        self.library.command(b"reset")
+        self._stimuli.expanded()
 
     def words(self) -> str:
         """What ngspice said that may be the reason of a fault, on one line."""
-        said = [m.partition(b" ")[2].strip() for m in self.library.messages if not _CHATTER.search(m)]
-        text = "; ".join(line.decode(errors="replace") for line in said if line)
+        said = [message for message in self.library.messages if not _CHATTER.search(message)]
+        said = [message for message in said if message.startswith(b"stderr")] or said  # the rest: tables of voltages
+        said = [message.partition(b" ")[2].strip() for message in said]
+        kept = dict.fromkeys(line.decode(errors="replace") for line in said if line and not _TABLE.fullmatch(line))
+        text = "; ".join(kept)
         return text if len(text) <= 1000 else f"{text[:300]} … {text[-690:]}"
 
     # ------------------------------------------------------------------ loading
@@ -207,8 +220,8 @@ class LoadedDeck:
     # ------------------------------------------------------------------ evaluating
 
     def _set(self, values: Mapping[str, float]) -> None:
-        if not values:
-            return
+        if self._stale and (self._bench.mode == "alter" or not values):
+            self._expand()
         commands: list[str] = []
         for name, value in values.items():
             if name not in self._setters:
@@ -219,9 +232,8 @@ class LoadedDeck:
         self._send(commands)
         if any(b"rror" in message for message in self.library.messages):
             self._explain_refusal()
-        if self._bench.mode != "alter":
-            self.library.command(b"reset")
-            self._stimuli.expanded()
+        if self._bench.mode != "alter" and values:
+            self._expand()
 
     def _explain_refusal(self) -> None:
         """Tell a parameter that is not there from a value without a model, after which nothing more would run."""

@@ -39,7 +39,7 @@ _FOLDERS = (
     "/home/linuxbrew/.linuxbrew/lib/",
 )
 _FILE_BYTES = 8 << 20
-_MESSAGES = 2000
+_MESSAGES = 100_000
 
 
 class Library:

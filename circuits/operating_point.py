@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import product
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 __all__ = ["QUANTITIES", "OperatingPoints", "region"]
 
 QUANTITIES = ("gm", "gds", "id", "vth", "vds", "vdsat", "vgs")
+_ASKED = {"vth": ("vth", "von")}
+"""Where models differ in the name; those of level 1 to 3 have "von"."""
 _WEAK_INVERSION_VOLTS = 0.2
 
 
@@ -54,8 +57,13 @@ class OperatingPoints:
 
     def learn(self, library: Library) -> None:
         """Find out which quantities the models have. Before a first analysis, asking would kill ngspice."""
-        asked = [(device, name, f"@{device}[{name}]") for device in self._devices for name in QUANTITIES]
-        self._vectors = tuple(item for item in asked if library.scalar(item[2].encode()) is not None)
+        found = []
+        for device, name in product(self._devices, QUANTITIES):
+            vectors = (f"@{device}[{asked}]" for asked in _ASKED.get(name, (name,)))
+            vector = next((vector for vector in vectors if library.scalar(vector.encode()) is not None), None)
+            if vector is not None:
+                found.append((device, name, vector))
+        self._vectors = tuple(found)
 
     def vectors(self) -> tuple[str, ...]:
         """Names of the vectors that the run must save."""
@@ -67,7 +75,9 @@ class OperatingPoints:
         for device, name, vector in self._vectors or ():
             value = library.scalar(plot + b"." + vector.encode())
             if value is not None:
-                points[device][name] = value
+                points[device][name] = (
+                    abs(value) if name == "vdsat" else value
+                )  # below zero for level 1 p-channel devices
         for point in points.values():
             if point:
                 point["region"] = region(point)

@@ -43,7 +43,7 @@ def test_values_stay_within_the_bounds_and_on_the_grid(variable: Variable, unit:
     assert value <= variable.high * (1 + 1e-12 * np.sign(variable.high))
     if variable.grid is not None:
         steps = (value - variable.low) / variable.grid
-        assert abs(steps - round(steps)) < 1e-4
+        assert abs(steps - round(steps)) < 1e-9 + 1e-11 * abs(value) / variable.grid, "to 12 significant digits"
 
 
 @given(st.floats(0, 1), st.floats(0, 1))

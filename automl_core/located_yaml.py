@@ -23,6 +23,10 @@ Location: TypeAlias = tuple[str | int, ...]
 
 _LARGEST = 2_000_000
 """Bytes; a spec is a few kilobytes."""
+_MOST = 100_000
+"""Values; anchors that repeat one another can make billions of a few bytes."""
+_DEEPEST = 50
+"""Values within values; a spec has four."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ def read_yaml(path: Path) -> LocatedYaml:
     """Read a mapping from a YAML file.
 
     Raises:
-        InputError: the file is missing, too large, not text, not YAML, not a mapping, or gives a key twice.
+        InputError: the file is missing, too large or nested too deeply, not text, not YAML, not a mapping, or gives a
+            key twice.
     """
     text = _text(path)
     try:
@@ -63,6 +68,8 @@ def read_yaml(path: Path) -> LocatedYaml:
         ) from error
     except yaml.YAMLError as error:
         raise InputError(f"this is not YAML: {error}", place=str(path)) from error
+    except RecursionError:
+        raise InputError("values are nested without end", place=str(path), remedy="is it the right file?") from None
     if not isinstance(root, MappingNode):
         remedy = "write `key: value` lines; where this is a deck, `sizewise init` writes a spec for it"
         raise InputError("the file holds no keys", place=str(path), remedy=remedy)
@@ -93,7 +100,18 @@ def _remedy(text: str, error: yaml.MarkedYAMLError) -> str:
 
 
 def _tree(node: Node, location: Location, lines: dict[Location, int], path: Path) -> Tree:
-    lines.setdefault(location, node.start_mark.line + 1)
+    line = node.start_mark.line + 1
+    lines.setdefault(location, line)
+    if len(location) > _DEEPEST:
+        raise InputError(
+            f"values are nested more than {_DEEPEST} deep, or an anchor holds itself",
+            place=f"{path}:{line}",
+            remedy="take out the alias (*name) that stands inside its own anchor (&name)",
+        )
+    if len(lines) > _MOST:
+        raise InputError(
+            f"there are too many values, above {_MOST}", place=f"{path}:{line}", remedy="take out repeated aliases"
+        )
     if isinstance(node, MappingNode):
         return dict(_pairs(node, location, lines, path))
     if isinstance(node, SequenceNode):

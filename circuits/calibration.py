@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from automl_core.errors import EvaluationError, InputError
+from automl_core.errors import EvaluationError, EvaluationTimeout, InputError
 from automl_core.problem import Evaluation
 from automl_core.space import Point
 from circuits.problem import CircuitProblem
 from circuits.refusals import located
 from circuits.simulator import compare_modes
 
-__all__ = ["Calibration", "Comparison", "calibrate", "check_determinism", "start_of"]
+__all__ = ["Calibration", "Comparison", "calibrate", "check_determinism", "remedy_for", "start_of"]
 
 _AGREEMENT = 1e-6
 """Relative difference up to which altering instances counts as the same as expanding the deck anew."""
@@ -54,6 +54,15 @@ class Comparison:
 def start_of(problem: CircuitProblem) -> Point:
     """The designer's own sizing; the middle of the space where the deck says nothing."""
     return problem.space.start or problem.space.decode(np.full(problem.space.dim, 0.5))
+
+
+def remedy_for(error: EvaluationError) -> str:
+    """What to do about a start that gives nothing."""
+    if isinstance(error, EvaluationTimeout):
+        return "shorten the analyses of the spec, or allow more time with --timeout"
+    if "singular matrix" in error.problem:
+        return "look at the node that it names: a loop of voltage sources and inductors, or no path to ground"
+    return "make it run in ngspice first: set starting values (`start:`) that bias the circuit, or a .nodeset"
 
 
 def calibrate(problem: CircuitProblem, *, limit_seconds: float | None = None) -> Calibration:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from automl_core.errors import EvaluationError
 from automl_core.problem import Evaluation
 from automl_core.report.tables import rows_table, spec_table
-from circuits.calibration import Calibration, Comparison, calibrate, check_determinism, start_of
+from circuits.calibration import Calibration, Comparison, calibrate, check_determinism, remedy_for, start_of
 from circuits.design_space import moved_starts
 from circuits.matching import Match, find_matches
 from circuits.numbers import short_number
@@ -46,7 +46,7 @@ class Report:
     def failure(self) -> str | None:
         """Why the start gave nothing; ``None`` where it gave figures."""
         start = self.calibration.start
-        return str(start) if isinstance(start, EvaluationError) else None
+        return f"{start}\n  {remedy_for(start)}" if isinstance(start, EvaluationError) else None
 
     @property
     def sound(self) -> bool:

@@ -147,7 +147,7 @@ def _finish(run: SizingRun, jobs: int, *, json: bool) -> None:
         with LiveView(console, engineering, f"sizing {run.problem.spec.path}", quiet=json) as view:
             study, reason = run.execute(jobs or os.cpu_count() or 1, view)
     except KeyboardInterrupt:
-        sys.stderr.write(f"stopped; `sizewise resume {run.folder}` goes on from here\n")
+        sys.stderr.write(f"`sizewise resume {shlex.quote(str(run.folder))}` goes on from here\n")
         raise typer.Exit(130) from None
     best = study.best
     if best is None:

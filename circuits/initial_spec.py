@@ -338,7 +338,8 @@ def _spec_lines(draft: _Draft, figures: Mapping[str, float]) -> list[str]:
         else:
             side = "max" if kind in _SMALLER_IS_BETTER else "min"
             note = f", unit: {unit}" if unit else ""
-            lines.append(f"  {name}: {{{side}: {short_number(value)}{note}}}  # today {engineering(value, unit)}")
+            bound = short_number(_reached(value, side))
+            lines.append(f"  {name}: {{{side}: {bound}{note}}}  # today {engineering(value, unit)}")
             active += 1
     if not active:
         first = next((i for i, line in enumerate(lines) if "min or max" in line), None)
@@ -348,6 +349,12 @@ def _spec_lines(draft: _Draft, figures: Mapping[str, float]) -> list[str]:
             )
         lines[first] = lines[first].replace("  # ", "  ", 1)
     return lines
+
+
+def _reached(value: float, side: str) -> float:
+    """A bound of three digits that the value meets: below it for a minimum, above it for a maximum."""
+    step = 10.0 ** (math.floor(math.log10(abs(value))) - 2)
+    return (math.floor if side == "min" else math.ceil)(value / step) * step
 
 
 def _unit(kind: str | None) -> str:

@@ -215,21 +215,27 @@ def compare_modes(bench: Bench, points: Sequence[Point], *, limit_seconds: float
 
     Args:
         bench: with ``alters`` for every parameter of the points.
-        points: some eight of them, spread over the space.
-        limit_seconds: for each evaluation.
+        points: some eight of them, spread over the space, the start first.
+        limit_seconds: for the first evaluation; the others may take 20 times as long as it took, and 1 s at least.
 
     Returns:
         The worst difference of a metric between the modes, relative to it or to a thousandth of its largest value,
-        whichever is larger; infinite where one mode fails or lacks a metric and the other does not.
+        whichever is larger; infinite where the first point fails, or where one mode fails or lacks a metric and the
+        other does not.
 
     Raises:
         InputError: the deck is refused.
         MissingError: there is no libngspice.
     """
-    outcomes = []
+    outcomes: list[list[Outcome]] = []
     for mode in ("reset", "alter"):
         with Simulator(replace(bench, mode=mode), limit_seconds=limit_seconds) as simulator:
-            outcomes.append(simulator.evaluate_chunk(points))
+            first = simulator.evaluate_chunk(points[:1])
+            if not isinstance(first[0], Reading):
+                return math.inf
+            patience = max(1.0, 20 * first[0].seconds)
+            simulator.limit_seconds = patience if limit_seconds is None else min(limit_seconds, patience)
+            outcomes.append([*first, *simulator.evaluate_chunk(points[1:])])
     worst = 0.0
     for expanded, altered in zip(*outcomes, strict=True):
         if isinstance(expanded, Reading) and isinstance(altered, Reading):

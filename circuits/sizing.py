@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from automl_core.budget import Budget
-from automl_core.errors import EvaluationError, EvaluationTimeout, InputError, RecordError
+from automl_core.errors import EvaluationError, InputError, RecordError
 from automl_core.optimizers import make
 from automl_core.optimizers.portfolio import choose
 from automl_core.pool import Pool
@@ -20,7 +20,7 @@ from automl_core.problem import Evaluation
 from automl_core.record import Record
 from automl_core.runs import RECORD
 from automl_core.study import BATCH, Stop, StopReason, Study
-from circuits.calibration import Calibration, calibrate, start_of
+from circuits.calibration import Calibration, calibrate, remedy_for, start_of
 from circuits.design_space import moved_starts
 from circuits.problem import CircuitProblem
 from circuits.specfile import read_spec
@@ -160,7 +160,7 @@ def _refuse_dead_start(problem: CircuitProblem, measured: Calibration) -> None:
         raise InputError(
             f"the deck's own sizing gives no figures: {measured.start.problem}",
             place=deck,
-            remedy=_remedy(measured.start),
+            remedy=remedy_for(measured.start),
         )
     metrics = measured.start.metrics
     if all(metrics.get(spec.metric) != metrics.get(spec.metric) for spec in problem.spec.specs.specs):
@@ -169,15 +169,6 @@ def _refuse_dead_start(problem: CircuitProblem, measured: Calibration) -> None:
             place=deck,
             remedy="correct the measures, or give starting values (`start:`) at which they exist",
         )
-
-
-def _remedy(error: EvaluationError) -> str:
-    """What to do about a start that gives nothing."""
-    if isinstance(error, EvaluationTimeout):
-        return "shorten the analyses of the spec, or allow more time with --timeout"
-    if "singular matrix" in error.problem:
-        return "look at the node that it names: a loop of voltage sources and inductors, or no path to ground"
-    return "make it run in ngspice first: set starting values (`start:`) that bias the circuit, or a .nodeset"
 
 
 def unmeasured(problem: CircuitProblem) -> list[str]:
@@ -193,8 +184,8 @@ def unmeasured(problem: CircuitProblem) -> list[str]:
 
 def _digest(problem: CircuitProblem) -> dict[str, str]:
     """Checksum of all that the figures depend on: the spec, and each deck with what it includes."""
-    texts = {str(problem.spec.path): problem.spec.path.read_text(encoding="utf-8")}
-    texts |= {str(problem.spec.decks[name]): "\n".join(bench.lines) for name, bench in problem.benches.items()}
+    texts = {str(problem.spec.path.resolve()): problem.spec.path.read_text(encoding="utf-8")}
+    texts |= {str(problem.decks[name].path): "\n".join(bench.lines) for name, bench in problem.benches.items()}
     return {name: hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for name, text in texts.items()}
 
 

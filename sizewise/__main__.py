@@ -58,6 +58,10 @@ def main() -> None:
     except SizewiseError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_status)
+    except SystemExit as ended:
+        if ended.code == 130:  # typer has seen a KeyboardInterrupt, or a command has
+            sys.stderr.write("stopped\n")
+        raise
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")
         sys.exit(130)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,6 +29,24 @@ cl out 0 1p
 .model nch nmos level=1 vto=0.45 kp=250u lambda=0.1 tox=4n
 .end
 """
+
+SLOW_SPEC = """netlist: amp.cir
+variables:
+  w1: {min: 1u, max: 100u, scale: log}
+  rl: {min: 1k, max: 100k, scale: log}
+analyses:
+  op: op
+  ac: ac dec 10 1k 10g
+  tran: tran 1n 4u
+measures:
+  gain: {in: ac, kind: dc_gain, node: out}
+  current: {in: op, kind: supply_current, source: vdd}
+  settled: {in: tran, take: "find v(out) at=1u"}
+specs:
+  gain: {min: 90, unit: dB}
+  current: {max: 300u, unit: A}
+"""
+"""The amplifier with a transient, so that a run can be met in its middle; its gain cannot be reached."""
 
 SPEC = """netlist: amp.cir
 variables:
@@ -66,7 +86,9 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     home.mkdir(exist_ok=True)
     temporary.mkdir(exist_ok=True)
     kept = {name: value for name, value in os.environ.items() if name not in ("PDK_ROOT", "PDK", "FORCE_COLOR")}
-    return kept | {"HOME": str(home), "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT), **more}
+    fonts = Path(tempfile.gettempdir(), "sizewise-tests-matplotlib")  # its font list takes seconds to make
+    ours = {"HOME": str(home), "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT), "MPLCONFIGDIR": str(fonts)}
+    return kept | ours | more
 
 
 def command(*arguments: object) -> list[str]:
@@ -75,21 +97,16 @@ def command(*arguments: object) -> list[str]:
 
 def sizewise(folder: Path, *arguments: object, **more: str) -> Run:
     """Run a command in a folder, without a terminal, and wait for its end."""
-    ended = subprocess.run(
-        command(*arguments),
-        cwd=folder,
-        env=environment(folder, **more),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    return Run(ended.returncode, ended.stdout, ended.stderr)
+    return end(begin(folder, *arguments, **more))
 
 
-def begin(folder: Path, *arguments: object, **more: str) -> subprocess.Popen[str]:
-    """Start a command in a session of its own and leave it running."""
+def begin(folder: Path, *arguments: object, largest_file: int | None = None, **more: str) -> subprocess.Popen[str]:
+    """Start a command in a session of its own and leave it running; no file of it grows past ``largest_file`` bytes."""
+
+    def limit() -> None:
+        if largest_file is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+
     return subprocess.Popen(
         command(*arguments),
         cwd=folder,
@@ -99,6 +116,7 @@ def begin(folder: Path, *arguments: object, **more: str) -> subprocess.Popen[str
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=limit if largest_file is not None else None,
     )
 
 
@@ -134,6 +152,12 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+def replaced(text: str, old: str, new: str) -> str:
+    """A text with one change, which must be possible."""
+    assert text.count(old) == 1, f"{old!r} stands there {text.count(old)} times"
+    return text.replace(old, new)
+
+
 def simulators_in(folder: Path) -> list[int]:
     """The processes that :func:`environment` of this folder marks: the command's children, orphaned or not."""
     mark = f"TMPDIR={folder / 'temporary'}".encode()
@@ -166,6 +190,11 @@ def trials(run: Path, columns: str = "*") -> list[dict[str, Any]]:
         return [dict(row) for row in connection.execute(f"SELECT {columns} FROM trials ORDER BY number")]
     finally:
         connection.close()
+
+
+def history(run: Path) -> list[dict[str, Any]]:
+    """All columns of the record's trials but the seconds."""
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in trials(run)]
 
 
 def count(run: Path) -> int:

@@ -34,7 +34,7 @@ class Budget:
         Raises:
             InputError: the text is neither.
         """
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h)?\s*", text)
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h)?\s*", text, re.ASCII)
         amount = float(match[1]) if match else 0.0
         if match and match[2] and amount > 0:
             return cls(seconds=amount * _SECONDS[match[2]])

@@ -80,7 +80,7 @@ def read_spec(path: Path) -> SpecFile:
         decks=checker.decks(),
         include_paths=tuple(path.parent / folder for folder in document.include_paths),
         simulator=document.simulator,
-        variables={name.lower(): entry for name, entry in document.variables.items()},
+        variables=checker.variables(),
         analyses=checker.analyses(),
         measures=checker.measures(),
         specs=checker.specs(),
@@ -112,9 +112,15 @@ def _explain(
         return InputError(
             f"{name} is {value!r}", place=where, remedy=message.replace("Input should be", "it should be")
         )
-    problem, _, remedy = message.removeprefix("Value error, ").partition("; ")
+    problem, remedy = _split(message.removeprefix("Value error, "))
     path = ".".join(map(str, location))
     return InputError(f"{path}: {problem}", place=where, remedy=remedy or "correct this value")
+
+
+def _split(message: str) -> tuple[str, str]:
+    """Problem and remedy, which a semicolon parts; one inside a quoted value does not."""
+    match = re.fullmatch(r"((?:'[^']*'|\"[^\"]*\"|[^'\"])*?); (.*)", message, re.DOTALL)
+    return (match[1], match[2]) if match else (message, "")
 
 
 class _Checker:
@@ -138,6 +144,18 @@ class _Checker:
             if not re.fullmatch(r"\w+", bench):
                 raise self._refuse(f"{bench!r} is no name for a test bench", "testbenches", bench, remedy="use letters")
         return {bench: folder / deck for bench, deck in benches.items()}
+
+    def variables(self) -> dict[str, VariableEntry]:
+        found: dict[str, VariableEntry] = {}
+        for name, entry in self._document.variables.items():
+            if name.lower() in found:
+                raise self._refuse(
+                    f"the variable {name!r} is given twice: SPICE knows no case",
+                    *("variables", name),
+                    remedy="keep one of them",
+                )
+            found[name.lower()] = entry
+        return found
 
     def bench_of(self, analysis: str) -> str:
         entry, benches = self._document.analyses[analysis], self._document.testbenches

@@ -14,8 +14,18 @@ from circuits.units import check_unit, engineering
 
 @pytest.mark.parametrize(
     ("written", "usual"),
-    [("Ω", "Ohm"), ("ohms", "Ohm"), ("degrees", "deg"), ("°", "deg"), ("db", "dB"), ("hz", "Hz"), ("V/s", "V/s")]
-    + [("V/sqrt(Hz)", "V/√Hz"), ("%", "%"), ("sec", "s")],
+    [
+        ("Ω", "Ohm"),
+        ("ohms", "Ohm"),
+        ("degrees", "deg"),
+        ("°", "deg"),
+        ("db", "dB"),
+        ("hz", "Hz"),
+        ("V/s", "V/s"),
+        ("V/sqrt(Hz)", "V/√Hz"),
+        ("%", "%"),
+        ("sec", "s"),
+    ],
 )
 def test_common_spellings_come_to_one(written: str, usual: str) -> None:
     assert check_unit(written) == usual

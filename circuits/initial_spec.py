@@ -354,7 +354,9 @@ def _spec_lines(draft: _Draft, figures: Mapping[str, float]) -> list[str]:
 def _reached(value: float, side: str) -> float:
     """A bound of three digits that the value meets: below it for a minimum, above it for a maximum."""
     step = 10.0 ** (math.floor(math.log10(abs(value))) - 2)
-    return (math.floor if side == "min" else math.ceil)(value / step) * step
+    count = value / step
+    slack = 1e-9 * abs(count)  # a figure that is a round number but for its last bits
+    return (math.floor(count - slack) if side == "min" else math.ceil(count + slack)) * step
 
 
 def _unit(kind: str | None) -> str:

@@ -10,7 +10,11 @@ from circuits.netlist import Deck
 
 __all__ = ["located"]
 
-_LINE = re.compile(r"on line (\d+)")
+_LINE = re.compile(r"\bline (?:no\. )?(\d+)")
+_IDLE = re.compile(
+    r"ngspice cannot load the deck|or its substitute|^\s*Netlist line no|check your input|cannot recover"
+)
+"""Parts of what ngspice says that help nobody."""
 
 
 def located(error: InputError, deck: Deck, flat: Sequence[str]) -> InputError:
@@ -29,10 +33,15 @@ def located(error: InputError, deck: Deck, flat: Sequence[str]) -> InputError:
         words = text.lower().split()
         place = _place(words, deck) if words else None
         if place is not None:
-            reason = error.problem.rpartition(";")[2].strip() if match else error.problem
-            problem = f"ngspice refuses {text.strip()!r}: {reason}" if match else error.problem
+            problem = f"ngspice refuses {text.strip()!r}: {_reason(error.problem)}" if match else error.problem
             return InputError(problem, place=place, remedy="correct this line")
     return InputError(error.problem, place=str(deck.path), remedy=error.remedy)
+
+
+def _reason(said: str) -> str:
+    """The parts of what ngspice said that tell why; the last are the most telling."""
+    parts = [part.strip() for part in said.split(";") if part.strip() and not _IDLE.search(part)]
+    return "; ".join(parts[-2:]) if parts else said
 
 
 def _place(words: Sequence[str], deck: Deck) -> str | None:

@@ -46,6 +46,13 @@ BAD_DECKS = {
     "a floating gate": ("out g 0 0", "out gg 0 0", "amp.cir:5", "'gg' at m1 floats", "path to ground"),
     "a variable that nothing uses": ("out {rl}", "out 3k", "spec.yaml:4", "'rl'", "{rl}"),
     "what ngspice refuses": ("0 1p", "0 1p\nc9 out 0 1p foo=3", "amp.cir:8", "unknown parameter (foo)", "this line"),
+    "a parameter named as a function": (
+        "l=0.5u",
+        "l=ln\n.param ln=0.5u",
+        "amp.cir:5",
+        "Expression err: ln",
+        "this line",
+    ),
     "a model level that there is not": ("level=1", "level=99", "amp.cir:5", "could not find a valid modelname", ""),
     "two devices of one name": ("0 1p", "0 1p\ncl out 0 2p", "amp.cir:8", "'cl'", "another name"),
     "a loop of sources": ("cl out", "v2 vdd 0 1.7\ncl out", "amp.cir", "singular matrix", "loop of voltage sources"),

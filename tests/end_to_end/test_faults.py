@@ -28,7 +28,7 @@ from tests.end_to_end.command_line import (
 )
 from tests.end_to_end.test_failed_trials import SLOW, spec
 
-SIZE = ("size", "spec.yaml", "-o", "run", "--budget", "240", "--optimizer", "random", "--stop", "budget")
+SIZE = ("size", "spec.yaml", "-o", "run", "--budget", "160", "--optimizer", "random", "--stop", "budget")
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_ctrl_c_stops_and_the_run_goes_on(circuit: Path, undisturbed: list[dict[
     assert "sizewise resume run" in stopped.err
     nothing_left(circuit)
     kept = trials(circuit / "run")
-    assert 16 < len(kept) < 240
+    assert 16 < len(kept) < 160
     assert sizewise(circuit, "resume", "run").status == 1
     assert trials(circuit / "run")[: len(kept)] == kept  # seconds too: none was done again
     assert history(circuit / "run") == undisturbed
@@ -144,7 +144,7 @@ def test_a_file_that_cannot_grow_ends_the_run_and_loses_nothing(
     assert "study.sqlite" in ended.err and "resume" in ended.err and "space" in ended.err
     nothing_left(circuit)
     kept = count(circuit / "run")
-    assert 0 < kept < 240
+    assert 0 < kept < 160
     assert sizewise(circuit, "resume", "run").status == 1
     assert history(circuit / "run") == undisturbed
 
@@ -167,7 +167,7 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(circuit: Path, undisturbed: 
         assert ended.status == 2, ended
         assert "space" in ended.err and "run" in ended.err
         kept = count(circuit / "run")
-        assert 0 < kept < 240
+        assert 0 < kept < 160
         subprocess.run(["mount", "-o", "remount,size=8m", circuit / "run"], check=True)
         assert sizewise(circuit, "resume", "run").status == 1
         assert history(circuit / "run") == undisturbed

@@ -39,11 +39,11 @@ CL out 0 1p
 
 PARAMETERS = """* RC-loaded source follower with parameters
 .param wn = 20u  ; the follower
-.param ln='0.5u' rs=5k
+.param lf='0.5u' rs=5k
 .param cl = {2p}
 vdd vdd 0 1.8
 vin in 0 dc 1.2 ac 1 pulse(1.1 1.3 10n 1n 1n 100n 200n)
-m1 vdd in vout 0 nch w={wn} l=ln
+m1 vdd in vout 0 nch w={wn} l=lf
 rs vout 0 {rs}
 cl vout 0 'cl'
 .model nch nmos level=1 vto=0.45 kp=250u lambda=0.1 tox=4n

@@ -43,7 +43,7 @@ def show(console: Console, study: Study, reason: StopReason, results: Results) -
     lines = [
         f"{_ENDS[reason]}: {study.spent} evaluations"
         + (f" ({failed} failed)" if failed else "")
-        + f", {study.elapsed:.1f} s in all, {simulated:.1f} s of it in the simulators",
+        + f", {study.elapsed:.1f} s of search; the simulations took {simulated:.1f} s, added over all workers",
         sign_off_line(results.sign_off, len(study.specs.specs)),
         *(str(path) for path in results.files),
     ]

@@ -128,7 +128,8 @@ def check_determinism(problem: CircuitProblem) -> Comparison:
         MissingError: there is no libngspice.
     """
     a = start_of(problem)
-    b = problem.space.decode(np.clip(problem.space.encode(a) * 0.8 + 0.1, 0.0, 1.0))
+    units = problem.space.encode(a)
+    b = problem.space.decode(units + np.where(units > 0.8, -0.2, 0.2))
     first, other, again = (_answer(problem, point) for point in (a, b, a))
     problem.close()
     fresh = _answer(problem, a)

@@ -247,7 +247,7 @@ class _Session:
 
 
 def _joined(sofar: Evaluation | EvaluationError, outcome: Outcome, bench: str) -> Evaluation | EvaluationError:
-    """An answer with what one more bench gave."""
+    """An answer with what one more bench gave; a device that stands on several is observed on the first."""
     if isinstance(sofar, EvaluationError):
         return sofar
     if isinstance(outcome, EvaluationError):
@@ -256,7 +256,7 @@ def _joined(sofar: Evaluation | EvaluationError, outcome: Outcome, bench: str) -
     return replace(
         sofar,
         metrics={**sofar.metrics, **outcome.metrics},
-        observations={**sofar.observations, **outcome.observations},
+        observations={**outcome.observations, **sofar.observations},
         seconds=sofar.seconds + outcome.seconds,
     )
 

@@ -52,7 +52,9 @@ def write_results(
         write_whole(folder / name, text)
     verdict = _sign_off(folder, problem, best)
     readings = _readings(problem, best)
-    points = {device: seen for reading in readings.values() for device, seen in reading.observations.items()}
+    points: dict[str, Mapping[str, float]] = {}
+    for reading in readings.values():
+        points = {**reading.observations, **points}  # a device that stands on several benches: as on the first
     devices = device_values(folder)
     best_json = _best_json(problem, study, facts, best, verdict, points, devices)
     write_whole(folder / "best.json", best_json)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 NETLISTS = Path(__file__).resolve().parents[2] / "netlists"
@@ -11,7 +12,7 @@ NETLISTS = Path(__file__).resolve().parents[2] / "netlists"
 _FIGURE = re.compile(r"^\s*(\S+)\s*=\s*(\S+)", re.MULTILINE)
 
 
-def figures(deck: str, control: str, folder: Path) -> dict[str, float]:
+def figures(deck: str, control: Sequence[str], folder: Path) -> dict[str, float]:
     """What the control block's ``print`` and ``meas`` lines say, by name.
 
     Args:
@@ -20,7 +21,8 @@ def figures(deck: str, control: str, folder: Path) -> dict[str, float]:
         folder: an empty one, to run in.
     """
     path = folder / "deck.cir"
-    path.write_text(f"{deck}\n.control\nset num_threads=1\n{control}\nquit 0\n.endc\n.end\n")
+    lines = [deck, ".control", "set num_threads=1", *control, "quit 0", ".endc", ".end", ""]
+    path.write_text("\n".join(lines))
     done = subprocess.run(
         ["ngspice", "-n", "-b", path.name], cwd=folder, capture_output=True, text=True, timeout=60, check=False
     )
@@ -32,7 +34,7 @@ def figures(deck: str, control: str, folder: Path) -> dict[str, float]:
 def cards(path: Path) -> str:
     """A deck's cards: its includes by their whole paths, its ``.end`` left out."""
     lines = [line for line in path.read_text().splitlines() if line.strip().lower() != ".end"]
-    return "\n".join(re.sub(r"^\.include (\S+)", lambda found: f".include {path.parent / found[1]}", one) for one in lines)
+    return re.sub(r"^\.include (\S+)", lambda found: f".include {path.parent / found[1]}", "\n".join(lines), flags=re.M)
 
 
 def _is_number(text: str) -> bool:

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+
 from tests.netlists.plain_ngspice import NETLISTS, figures
 
 CHARGE, BOLTZMANN, KELVIN = 1.602e-19, 1.381e-23, 300.15
@@ -97,7 +98,8 @@ def device(card: Card, vgs: float, vds: float, *, width: float = SIZE, length: f
 
 def operating_point(card: Card, folder: Path, vgs: float, vds: float, **where: float) -> dict[str, float]:
     names = ("id", "gm", "gds", "vth", "capbd")
-    found = figures(device(card, vgs, vds, **where), "op\n" + "\n".join(f"print @m1[{name}]" for name in names), folder)
+    control = ["op", *(f"print @m1[{name}]" for name in names)]
+    found = figures(device(card, vgs, vds, **where), control, folder)
     return {name: found[f"@m1[{name}]"] for name in names}
 
 
@@ -167,9 +169,12 @@ def test_body_effect(card: Card, tmp_path: Path) -> None:
 
 def test_gate_and_overlap_capacitance(card: Card, tmp_path: Path) -> None:
     hand = Hand(card)
-    ask = "ac lin 1 1meg 1meg\nlet c=-imag(i({}))/2/pi/1e6\nprint c"
-    on = figures(device(card, card.supply, 0), ask.format("vg"), tmp_path)["c"]
-    off = figures(device(card, 0, 0), ask.format("vd"), tmp_path)["c"]
+
+    def capacitance(source: str, vgs: float) -> float:
+        control = ["ac lin 1 1meg 1meg", f"let c = -imag(i({source}))/2/pi/1e6", "print c"]
+        return figures(device(card, vgs, 0), control, tmp_path)["c"]
+
+    on, off = capacitance("vg", card.supply), capacitance("vd", 0)
     # the channel's charge lies some way below the oxide: a tenth less than the oxide alone
     assert 0.85 < on / (hand.cox * SIZE * SIZE) < 0.97
     assert -off == pytest.approx(hand.p["cgdo"] * SIZE, rel=0.01)
@@ -185,9 +190,9 @@ def test_junction_capacitance(card: Card, tmp_path: Path) -> None:
 
 def test_noise(card: Card, tmp_path: Path) -> None:
     hand = Hand(card)
-    control = "op\nlet drain=@m1[id]\nprint drain @m1[gm]\nnoise v(out) vg dec 1 1 1g\n"
-    control += "setplot noise1\nlet low=onoise_spectrum[0]\nlet high=onoise_spectrum[9]\nprint low high"
-    found = figures(device(card, 1.0, card.supply / 2), "setplot const\n" + control, tmp_path)
+    control = ["op", "let drain = @m1[id]", "print drain @m1[gm]", "noise v(out) vg dec 1 1 1g"]
+    control += ["setplot previous", "let low = onoise_spectrum[0]", "let high = onoise_spectrum[9]", "print low high"]
+    found = figures(device(card, 1.0, card.supply / 2), control, tmp_path)
     flicker, thermal = (found["low"] / 1e3) ** 2, (found["high"] / 1e3) ** 2
     assert flicker - thermal == pytest.approx(hand.p["kf"] * found["drain"] / (hand.cox * SIZE**2), rel=0.01)
     textbook = 4 * BOLTZMANN * KELVIN * 2 / 3 * hand.body_factor() * found["@m1[gm]"]

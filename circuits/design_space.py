@@ -10,7 +10,7 @@ from automl_core.errors import InputError
 from automl_core.space import DesignSpace, Edge, Node, Variable
 from circuits.expressions import parse_expression
 from circuits.netlist import Deck, Device
-from circuits.numbers import format_number
+from circuits.numbers import short_number
 from circuits.spec_entries import VariableEntry
 from circuits.specfile import SpecFile
 
@@ -59,7 +59,7 @@ def moved_starts(spec: SpecFile, decks: Mapping[str, Deck], space: DesignSpace) 
         used = float(variable.nearest(written))
         if abs(used - written) > 1e-9 * max(abs(written), abs(used)):
             place, name = spec.place("variables", variable.name), variable.name
-            written_text, used_text = format_number(written), format_number(used)
+            written_text, used_text = short_number(written, 10), short_number(used, 10)
             moved.append(
                 f"{place}: the deck's {name} = {written_text} is off its range or grid; trial 0 uses {used_text}"
             )

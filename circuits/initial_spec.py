@@ -219,8 +219,8 @@ def _variable(parameter: Parameter, uses: list[tuple[Device, str]], shortest: fl
     if start <= 0:
         return f"{{min: {short_number(min(10 * start, -1.0))}, max: {short_number(max(-start, 1.0))}}}"
     is_length = slots == {"l"} and all(device.kind in ("nmos", "pmos") for device, _ in uses)
-    low = min(shortest, start) if is_length else start / 10
-    return f"{{min: {short_number(low)}, max: {short_number(start * 10)}, scale: log}}"
+    low = short_number(min(shortest, start), 12) if is_length else short_number(start / 10)  # the start lies within
+    return f"{{min: {low}, max: {short_number(start * 10)}, scale: log}}"
 
 
 # Analyses and measures.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import typer
 
-from automl_core.errors import SizewiseError
+from automl_core.errors import MissingError, SizewiseError
 
 __all__ = ["examine"]
 
@@ -76,7 +76,9 @@ def _library() -> str:
     bench = Bench(lines, (Analysis("op", "op"),), (Measure("out", "op", kind="offset", arguments={"node": "out"}),))
     with Simulator(bench, limit_seconds=60.0) as simulator:
         reading = simulator.evaluate({})
-        half = reading.metrics["out"]
-        if abs(half - 0.75) > 1e-9:
-            return f"ngspice {simulator.version}, but a divider of 1 V by 1k and 3k gives {half} V"
+        voltage = reading.metrics["out"]
+        if abs(voltage - 0.75) > 1e-9:
+            raise MissingError(
+                f"ngspice {simulator.version}: a divider of 1 V by 1k and 3k gives {voltage} V, not 0.75 V"
+            )
         return f"ngspice {simulator.version}, simulates"

@@ -1,0 +1,228 @@
+"""First specs for decks that nobody prepared: ranges, suggestions, folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from automl_core.errors import InputError
+from circuits.initial_spec import InitialSpec, write_initial_spec
+from circuits.netlist import read_deck
+from circuits.numbers import parse_number
+from circuits.specfile import SpecFile, read_spec
+
+MODELS = ".model n nmos level=1 vto=0.45 kp=250u lambda=0.1\n.model p pmos level=1 vto=-0.45 kp=80u lambda=0.15\n"
+OTA = f"""five transistors
+vdd vdd 0 1.8
+vip inp 0 dc 0.9 ac 1
+vin inn 0 0.9
+ib vdd nb 20u
+m6 nb nb 0 0 n w=4u l=1u
+m5 tail nb 0 0 n w=4u l=1u m=2
+m1 x inp tail 0 n w=10u l=0.5u
+m2 out inn tail 0 n w=10u l=0.5u
+m3 x x vdd vdd p w=8u l=0.5u
+m4 out x vdd vdd p w=8u l=0.5u
+rz out z 2k
+cz z x 0.5p
+cl out 0 1p
+{MODELS}.ac dec 10 1k 1g
+.end
+"""
+STAGE = f"""common source
+.param w1=12.3457u l1=0.456789u rload=3k m1=3 cl=1p derived={{2*w1}} unused=5
+vdd vdd 0 1.8
+vin g 0 dc 0.7 ac 1 pulse(0.6 0.8 1n 1n 1n 50n 100n)
+m1 vout g 0 0 n w={{w1}} l={{l1}} m={{m1}}
+r1 vdd vout {{rload}}
+m2 vdd vout f 0 n w={{derived}} l=0.3u
+r2 f 0 5k
+c1 f 0 {{cl}}
+{MODELS}.ac dec 10 1k 1g
+.tran 1n 100n
+.meas tran top max v(vout)
+.end
+"""
+
+
+def _never(folders: list[Path]) -> bool:
+    raise AssertionError(f"nothing is asked, but {folders} was")
+
+
+def _deck(folder: Path, text: str) -> Path:
+    folder.mkdir(exist_ok=True, parents=True)
+    (folder / "amp.cir").write_text(text)
+    return folder / "amp.cir"
+
+
+def _written(deck: Path, **settings: object) -> InitialSpec:
+    return write_initial_spec(deck, None, (), **{"lift": None, "confirm": _never, **settings})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> SpecFile:
+    return read_spec(_written(_deck(tmp_path_factory.mktemp("stage"), STAGE)).spec)
+
+
+@pytest.fixture(scope="module")
+def ota(tmp_path_factory: pytest.TempPathFactory) -> InitialSpec:
+    return _written(_deck(tmp_path_factory.mktemp("ota"), OTA))
+
+
+def test_what_sizes_a_device_varies_and_nothing_else(stage: SpecFile) -> None:
+    assert list(stage.variables) == ["w1", "l1", "m1", "rload", "cl"]
+
+
+@pytest.mark.parametrize(("name", "start"), [("w1", 12.3457e-6), ("rload", 3e3), ("cl", 1e-12)])
+def test_a_range_is_a_decade_to_either_side(stage: SpecFile, name: str, start: float) -> None:
+    entry = stage.variables[name]
+    assert entry.scale == "log" and not entry.integer
+    assert entry.min == pytest.approx(start / 10, rel=1e-3) and entry.max == pytest.approx(start * 10, rel=1e-3)
+
+
+def test_the_decks_own_sizing_lies_within_every_range(stage: SpecFile) -> None:
+    """Trial 0 is the designer's own, to the last digit; a length begins at the shortest one in use."""
+    deck = read_deck(stage.decks[""])
+    for name, entry in stage.variables.items():
+        start = deck.parameter(name).start
+        assert entry.min is not None and entry.max is not None and start is not None
+        assert entry.min <= start <= entry.max
+    assert stage.variables["l1"].min == pytest.approx(0.456789e-6, rel=1e-3)
+
+
+def test_multipliers_are_whole_numbers(stage: SpecFile) -> None:
+    assert (stage.variables["m1"].min, stage.variables["m1"].max, stage.variables["m1"].integer) == (1, 12, True)
+
+
+def test_analyses_and_measures_of_the_deck_are_kept(stage: SpecFile) -> None:
+    assert [analysis.command for _, analysis in stage.analyses] == ["ac dec 10 1k 1g", "tran 1n 100n", "op"]
+    measures = {measure.name: measure for _, measure in stage.measures}
+    assert measures["top"].take == "max v(vout)"
+    assert measures["dc_gain"].kind == "dc_gain" and measures["dc_gain"].arguments["node"] == "vout"
+    assert measures["supply_current"].arguments["source"] == "vdd"
+    assert "saturation_margin" in measures
+
+
+def test_specs_ask_for_what_the_deck_reaches_today(stage: SpecFile, tmp_path: Path) -> None:
+    bounds = {spec.metric: (spec.minimum, spec.maximum, spec.unit) for spec in stage.specs.specs}
+    assert bounds["dc_gain"][0] is not None and bounds["dc_gain"][1] is None and bounds["dc_gain"][2] == "dB"
+    current = bounds["supply_current"]
+    # m1: half of kp m W/L (vgs - vto)² (1 + lambda vds) at most, and the follower's vout/5k beside it
+    assert current[0] is None and current[1] is not None and 1e-5 < current[1] < 1.8 / 3e3 + 1.8 / 5e3
+    assert "top" not in bounds, "whether more or less is better, nobody can tell"
+    assert "# top:" in stage.path.read_text()
+
+
+def test_the_file_is_plain_yaml_with_a_comment_of_its_origin(stage: SpecFile) -> None:
+    text = stage.path.read_text()
+    assert text.startswith("# Written by `sizewise init` from amp.cir")
+    assert yaml.safe_load(text)["netlist"] == "amp.cir"
+    assert not list(stage.path.parent.glob(".sizewise-*")), "the trial spec is gone"
+
+
+def test_literals_are_lifted_where_no_parameter_sizes_anything(ota: InitialSpec) -> None:
+    assert [path.name for path in ota.files] == ["amp.yaml", "amp.lifted.cir"]
+    assert (ota.spec.parent / "amp.cir").read_text() == OTA
+    spec = read_spec(ota.spec)
+    assert spec.decks[""].name == "amp.lifted.cir"
+    deck = read_deck(spec.decks[""])
+    original = read_deck(ota.spec.parent / "amp.cir")
+    assert {d.label: dict(d.values) for d in deck.devices} == {d.label: dict(d.values) for d in original.devices}
+
+
+def test_matched_devices_share_their_variables(ota: InitialSpec) -> None:
+    devices = {device.label: device for device in read_deck(read_spec(ota.spec).decks[""]).devices}
+    variables = read_spec(ota.spec).variables
+
+    def sizes(label: str) -> tuple[str, str]:
+        w, length = (devices[label].parameters[key].strip("{}'").lower() for key in ("w", "l"))
+        assert w in variables and length in variables
+        return w, length
+
+    assert sizes("m1") == sizes("m2") and sizes("m3") == sizes("m4")
+    assert sizes("m1")[0] != sizes("m3")[0]
+    assert any("m1, m2" in line for line in ota.report)
+
+
+def test_a_load_is_not_varied_and_a_compensation_is(ota: InitialSpec) -> None:
+    deck = read_deck(read_spec(ota.spec).decks[""])
+    variables = read_spec(ota.spec).variables
+    for label, varied in {"rz": True, "cz": True, "cl": False, "ib": True}.items():
+        names = {text.strip("{}'").lower() for text in deck.device(label).parameters.values()}
+        assert bool(names & set(variables)) is varied, label
+    assert any(line.startswith("not varied") and "cl" in line for line in ota.report)
+
+
+def test_literals_are_left_alone_where_asked(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no parameter of the deck sizes a device") as caught:
+        _written(_deck(tmp_path, OTA), lift=False)
+    assert "--lift" in caught.value.remedy
+    assert [path.name for path in tmp_path.iterdir()] == ["amp.cir"]
+
+
+@pytest.mark.parametrize("taken", ["amp.yaml", "amp.lifted.cir"])
+def test_nothing_is_overwritten(tmp_path: Path, taken: str) -> None:
+    deck = _deck(tmp_path, OTA)
+    (tmp_path / taken).write_text("mine")
+    with pytest.raises(InputError, match="exists already") as caught:
+        _written(deck)
+    assert caught.value.place == str(tmp_path / taken)
+    assert (tmp_path / taken).read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["amp.cir", taken])
+
+
+def _scattered(folder: Path) -> Path:
+    text = STAGE.replace(MODELS, ".include ../models/m.lib\n.include ../more/c.inc\n").replace("c1 f 0 {cl}\n", "")
+    deck = _deck(folder / "amp", text)
+    for name, content in {"models/m.lib": MODELS, "more/c.inc": "c1 f 0 {cl}\n"}.items():
+        (folder / name).parent.mkdir()
+        (folder / name).write_text("* part\n" + content)
+    return deck
+
+
+def test_folders_are_asked_for_all_at_once_and_written_down(tmp_path: Path) -> None:
+    asked: list[list[Path]] = []
+
+    def confirm(folders: list[Path]) -> bool:
+        asked.append(folders)
+        return True
+
+    spec = read_spec(_written(_scattered(tmp_path), confirm=confirm).spec)
+    assert [sorted(folder.resolve().name for folder in each) for each in asked] == [["models", "more"]]
+    assert sorted(folder.resolve() for folder in spec.include_paths) == [tmp_path / "models", tmp_path / "more"]
+    assert "../models" in spec.path.read_text()
+
+
+def test_folders_that_were_refused_are_named_with_what_to_type(tmp_path: Path) -> None:
+    deck = _scattered(tmp_path)
+    with pytest.raises(InputError, match="not allowed") as caught:
+        _written(deck, confirm=lambda folders: False)
+    assert caught.value.remedy.count("--allow ") == 2
+    assert not deck.with_suffix(".yaml").exists()
+
+
+def test_folders_allowed_beforehand_are_not_asked_for(tmp_path: Path) -> None:
+    written = write_initial_spec(
+        _scattered(tmp_path),
+        tmp_path / "elsewhere.yaml",
+        (tmp_path / "models", tmp_path / "more"),
+        lift=None,
+        confirm=_never,
+    )
+    spec = read_spec(written.spec)
+    assert spec.decks[""].resolve() == tmp_path / "amp" / "amp.cir"
+    assert list(spec.variables) == ["w1", "l1", "m1", "rload", "cl"]
+
+
+def test_a_deck_that_gives_no_figures_is_refused(tmp_path: Path) -> None:
+    deck = _deck(tmp_path, STAGE.replace(".ac dec 10 1k 1g\n", "").replace("vdd vdd 0 1.8", "vdd vdd 0 {1/(rload-3k)}"))
+    with pytest.raises(InputError):
+        _written(deck)
+    assert [path.name for path in tmp_path.iterdir()] == ["amp.cir"]
+
+
+def test_numbers_in_the_file_are_those_of_spice(ota: InitialSpec) -> None:
+    for entry in yaml.safe_load(ota.spec.read_text())["variables"].values():
+        assert parse_number(str(entry["min"])) < parse_number(str(entry["max"]))

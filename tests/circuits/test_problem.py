@@ -110,7 +110,7 @@ def test_operating_points_are_those_that_ngspice_prints(amplifier: CircuitProble
     """Devices that stand on both benches are observed on the first."""
     lines = amplifier.decks["open_loop"].flatten()
     names = [f"@m{n}[{what}]" for n in (1, 2, 5, 6, 8) for what in ("id", "gm", "gds", "vth", "vdsat")]
-    printed = figures("\n".join(lines[:-1]), "\n".join(["op", *(f"print {name}" for name in names)]), tmp_path)
+    printed = figures("\n".join(lines[:-1]), ["op", *(f"print {name}" for name in names)], tmp_path)
     seen = amplifier.evaluate(amplifier.space.start or {}, "", 0).observations
     for name in names:
         device, _, what = name[1:-1].partition("[")

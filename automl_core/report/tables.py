@@ -51,7 +51,7 @@ def spec_table(
     for spec in specs.specs:
         value = metrics.get(spec.metric, math.nan)
         margin = spec.margin(value)
-        cells = [_plain(spec.metric), target(spec, write)]
+        cells: list[Text | str] = [_plain(spec.metric), target(spec, write)]
         cells += [write(start.get(spec.metric, math.nan), spec.unit)] if start is not None else []
         cells += [write(value, spec.unit), "" if math.isinf(margin) else write(margin, spec.unit)]
         met = Text("yes", "green") if spec.met(value) else Text("no", "red")
@@ -70,5 +70,5 @@ def rows_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str
     for position, column in enumerate(columns):
         table.add_column(column, justify="right" if position else "left")
     for row in rows:
-        table.add_row(*map(_plain, row))
+        table.add_row(*[_plain(cell) for cell in row])
     return table

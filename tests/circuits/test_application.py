@@ -1,0 +1,83 @@
+"""The copy of a deck with the sizes that a run found."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from automl_core.errors import InputError
+from circuits.application import apply_best
+from tests.circuits.finished_run import DECK, DRIVER, VALUES, Finished, finish
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    return finish(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def copy(finished: Finished) -> tuple[Path, str]:
+    applied = apply_best(finished.run, finished.home / "copy")
+    assert all(path.is_file() for path in applied.files) and len(applied.files) == 3
+    return finished.home / "copy", applied.difference
+
+
+def test_the_copy_keeps_its_places(finished: Finished, copy: tuple[Path, str]) -> None:
+    folder, _ = copy
+    files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    assert files == ["amp/low_pass.cir", "amp/parts/values.inc", "kit/driver.inc"]
+    assert (folder / "amp/low_pass.cir").read_bytes() == DECK.encode()
+    assert (folder / "kit/driver.inc").read_bytes() == DRIVER.encode()
+    assert (finished.home / "amp/parts/values.inc").read_text() == VALUES, "the user's own is not touched"
+
+
+def test_nothing_but_values_of_parameters_changes(finished: Finished, copy: tuple[Path, str]) -> None:
+    folder, difference = copy
+    text = (folder / "amp/parts/values.inc").read_text()
+    pattern = re.escape(VALUES).replace(re.escape("= 1k"), r"=\ (\S+)").replace(re.escape("='1n'"), r"=(\S+)")
+    match = re.fullmatch(pattern, text)
+    assert match, text
+    changed = [line for line in difference.splitlines() if re.match(r"[+-](?![+-])", line)]
+    assert len(changed) == 4 and all(line[1:].startswith(".param") for line in changed)
+    assert [line[1:] for line in changed if line[0] == "+"] == text.splitlines()[1:3]
+
+
+def test_the_copy_runs_in_plain_ngspice_and_gives_the_figures(
+    finished: Finished, copy: tuple[Path, str], tmp_path: Path
+) -> None:
+    shutil.copytree(copy[0], tmp_path / "copy")
+    deck = tmp_path / "copy" / "amp" / "low_pass.cir"
+    control = ".control\nac dec 50 100 1G\nlet top=vecmax(vdb(out))\n"
+    control += "let level=top-10*log10(2)\nmeas ac corner when vdb(out)=level fall=1\nprint top\nquit 0\n.endc\n"
+    deck.write_text(deck.read_text().replace(".end\n", control + ".end\n"))
+    ran = subprocess.run(
+        ["ngspice", "-n", "-b", deck.name], cwd=deck.parent, capture_output=True, text=True, timeout=60, check=False
+    )
+    corner = re.search(r"corner\s*=\s*(\S+)", ran.stdout)
+    assert corner, ran.stdout + ran.stderr
+    assert float(corner[1]) == pytest.approx(finished.best["metrics"]["bandwidth"], rel=2e-3)
+
+
+def test_a_folder_with_something_in_it_is_not_written_to(finished: Finished, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("x")
+    with pytest.raises(InputError, match="not empty"):
+        apply_best(finished.run, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "no result yet"), ("{", "not the result of a run"), ("{}", "not the result of a run")]
+)
+def test_a_run_without_a_result_says_so(finished: Finished, tmp_path: Path, content: str | None, said: str) -> None:
+    shutil.copytree(finished.run, tmp_path / "run")
+    (tmp_path / "run" / "best.json").unlink()
+    if content is not None:
+        (tmp_path / "run" / "best.json").write_text(content)
+    with pytest.raises(InputError, match=said) as caught:
+        apply_best(tmp_path / "run", tmp_path / "copy")
+    assert caught.value.place == str(tmp_path / "run" / "best.json")
+    assert not (tmp_path / "copy").exists()

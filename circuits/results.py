@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from automl_core.errors import EvaluationError, MissingError
+from automl_core.errors import EvaluationError, InputError, MissingError
 from automl_core.problem import Trial
 from automl_core.report.figures import convergence, save
 from automl_core.runs import write_whole
@@ -23,6 +24,9 @@ from circuits.signoff import SignOff, sign_off
 from circuits.sized_deck import MAIN, device_values, sized_decks
 
 __all__ = ["Results", "write_results"]
+
+_TAKEN_NET = re.compile(r"\bv(?:db|m|p|r|i)?\(\s*([^\s(),]+)\s*\)", re.IGNORECASE)
+"""A net's voltage in the language of ``meas``: "vdb(out)"; the difference of two nets is left out."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,8 @@ def _curves(problem: CircuitProblem) -> list[tuple[str, str, str]]:
         if measure.analysis in plain and measure.kind is not None:
             vectors = KINDS[measure.kind].vectors(measure.arguments)
             found |= {(bench, measure.analysis, vector): None for vector in vectors[:1]}
-        elif measure.analysis in plain and measure.take is not None and "out" in measure.take:
-            found[bench, measure.analysis, "v(out)"] = None
+        elif measure.analysis in plain and measure.take is not None:
+            found |= {(bench, measure.analysis, f"v({net})"): None for net in _TAKEN_NET.findall(measure.take)[:1]}
     return list(found)
 
 
@@ -98,7 +102,7 @@ def _readings(problem: CircuitProblem, best: Trial) -> dict[str, Reading]:
     waveforms: Waveforms = wanted
     try:
         return problem.read(best.point, waveforms)
-    except EvaluationError:
+    except (EvaluationError, InputError):  # a net that is not there: no plot is worth losing a result for
         return {}
     finally:
         problem.close()

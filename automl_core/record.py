@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,16 @@ from automl_core.space import Array
 
 __all__ = ["Record"]
 
-_FORMAT = 1
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+_FORMAT = 2
+_TRIALS = """
 CREATE TABLE IF NOT EXISTS trials (
     number INTEGER PRIMARY KEY, asked BLOB NOT NULL, unit BLOB NOT NULL, point BLOB NOT NULL, by_scenario BLOB NOT NULL,
     metrics BLOB NOT NULL, observations BLOB NOT NULL, status TEXT NOT NULL, error TEXT, parent INTEGER,
     cost INTEGER NOT NULL, seconds REAL NOT NULL, artifacts BLOB NOT NULL);
+"""
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+{_TRIALS}{_TRIALS.replace("trials", "earlier")}
 CREATE TABLE IF NOT EXISTS checkpoints (trials INTEGER PRIMARY KEY, state BLOB NOT NULL);
 """
 _INSERT = f"INSERT INTO trials VALUES ({', '.join('?' * 13)})"
@@ -113,7 +117,7 @@ class Record:
     # Trials.
 
     def append(self, trials: Sequence[Trial], *, elapsed: float = 0.0, checkpoint: bytes | None = None) -> None:
-        """Write one batch, durably, together with the optimizer's state after the batches before it.
+        """Write one batch, durably, together with the state of the optimizer that was about to ask for it.
 
         Args:
             trials: new trials, numbered on from the last.
@@ -126,7 +130,8 @@ class Record:
             self._connection.execute("INSERT OR REPLACE INTO facts VALUES ('elapsed', ?)", (orjson.dumps(elapsed),))
             if checkpoint is not None:
                 self._connection.execute("DELETE FROM checkpoints")
-                self._connection.execute("INSERT INTO checkpoints VALUES (?, ?)", (len(self), checkpoint))
+                seen = len(self) - len(trials)
+                self._connection.execute("INSERT INTO checkpoints VALUES (?, ?)", (seen, checkpoint))
 
     def __len__(self) -> int:
         with _explained(self.path):
@@ -137,6 +142,20 @@ class Record:
         with _explained(self.path):
             for row in self._connection.execute("SELECT * FROM trials ORDER BY number"):
                 yield _from_row(row)
+
+    # Trials of other studies, kept here so that this one can be replayed wherever those have gone.
+
+    def write_earlier(self, trials: Iterable[Trial]) -> None:
+        """Keep trials of other studies, in order; they are numbered anew from 0."""
+        rows = [_to_row(replace(trial, number=number)) for number, trial in enumerate(trials)]
+        with self._transaction():
+            self._connection.executemany(_INSERT.replace("trials", "earlier"), rows)
+
+    def earlier(self) -> list[Trial]:
+        """The trials of other studies that this one began from."""
+        with _explained(self.path):
+            rows = self._connection.execute("SELECT * FROM earlier ORDER BY number").fetchall()
+        return [_from_row(row) for row in rows]
 
     def checkpoint(self) -> tuple[int, bytes] | None:
         """How many trials the last kept state of the optimizer had seen, and that state."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -18,9 +19,19 @@ import orjson
 
 from automl_core.budget import Budget
 from automl_core.errors import EvaluationError, EvaluationTimeout, RecordError
-from automl_core.optimizers import Checkpointed, Optimizer
+from automl_core.optimizers import Checkpointed, Masked, Optimizer
 from automl_core.pool import Answer, Pool
-from automl_core.problem import Evaluation, Metrics, Observations, Problem, Repairing, Request, Status, Trial
+from automl_core.problem import (
+    Evaluation,
+    Metrics,
+    Observations,
+    Problem,
+    Repairing,
+    Request,
+    Sequential,
+    Status,
+    Trial,
+)
 from automl_core.record import Record
 from automl_core.space import Array, Point
 from automl_core.specs import Score, Specs
@@ -86,6 +97,7 @@ class Study:
             designs in the same order gets them from the record, charged but not evaluated again.
         seed: of the study; every evaluation's seed follows from it and the design.
         budget: what may be spent.
+        earlier: trials of other studies of this space, which optimizers hear of, scored by these specs, at no charge.
         progress: called after every batch.
     """
 
@@ -98,6 +110,7 @@ class Study:
         *,
         seed: int = 0,
         budget: Budget | None = None,
+        earlier: Sequence[Trial] = (),
         progress: Callable[[Study], None] | None = None,
     ) -> None:
         self.problem = problem
@@ -111,6 +124,7 @@ class Study:
         self._pool = pool
         self._record = record
         self._progress = progress
+        self._earlier = tuple(earlier)
         self._repair = problem.repair if isinstance(problem, Repairing) else None
         self._known: dict[bytes, Trial] = {}
         self._recorded = {_key(trial.point): trial for trial in record.trials()}
@@ -148,7 +162,7 @@ class Study:
 
         Args:
             asked: shape (n, dim), in [0, 1].
-            checkpoint: the optimizer's state, to be kept with this batch.
+            checkpoint: the optimizer's state before it asked for these, to be kept with them.
 
         Returns:
             A trial for each design, in order.
@@ -316,19 +330,43 @@ class Study:
             Why it ended: one of the rules, or ``exhausted``, where every design of the space is known.
         """
         rule = stop or ("stall" if self.specs.goals else "met")
-        start = self.problem.space.start
-        if start is not None and not self.exhausted:
-            optimizer.tell(self.evaluate(self.problem.space.encode(start)[np.newaxis]))
+        if isinstance(optimizer, Masked) and isinstance(self.problem, Sequential):
+            optimizer.restrict(self.problem.allowed)
+        if not self._go_on(optimizer):
+            self._begin(optimizer)
         fruitless = 0
         while not (reason := self._reason_to_stop(rule)):
             before = len(self.trials)
-            asked = optimizer.ask(batch if self.remaining is None else min(batch, self.remaining))
             state = optimizer.checkpoint() if isinstance(optimizer, Checkpointed) else None
+            asked = optimizer.ask(batch if self.remaining is None else min(batch, self.remaining))
             optimizer.tell(self.evaluate(asked, checkpoint=state))
             fruitless = 0 if len(self.trials) > before else fruitless + 1
             if fruitless == _FRUITLESS or len(self.trials) >= self.problem.space.size:
                 return "exhausted"
         return reason
+
+    def _begin(self, optimizer: Optimizer) -> None:
+        """Tell an optimizer of earlier studies; evaluate the start of the space, and the best that those found."""
+        if self._earlier:
+            optimizer.tell(self._earlier)
+        space = self.problem.space
+        first: list[Point] = [space.start] if space.start is not None else []
+        if self._earlier:
+            first.append(min(self._earlier, key=lambda trial: self.specs.judge(trial).loss).point)
+        for point in first:
+            if not self.exhausted:
+                optimizer.tell(self.evaluate(space.encode(point)[np.newaxis]))
+
+    def _go_on(self, optimizer: Optimizer) -> bool:
+        """Restore an optimizer that has a state in the record; what came after that state is replayed."""
+        kept = self._record.checkpoint() if isinstance(optimizer, Checkpointed) else None
+        if kept is None or not isinstance(optimizer, Checkpointed):
+            return False
+        count, state = kept
+        seen = dict(islice(self._recorded.items(), count))
+        self._adopt(seen)
+        optimizer.restore(state, [*self._earlier, *seen.values()])
+        return True
 
     def _reason_to_stop(self, rule: Stop) -> StopReason | None:
         met = self.best_score is not None and self.best_score.feasible

@@ -9,15 +9,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Protocol, TypeAlias, cast, runtime_checkable
 
 from automl_core.budget import Budget
 from automl_core.errors import InputError
-from automl_core.problem import Trial
-from automl_core.space import Array, DesignSpace
+from automl_core.problem import Allowed, Trial
+from automl_core.space import Array, DesignSpace, Point
 from automl_core.specs import Specs
 
-__all__ = ["Checkpointed", "Factory", "Optimizer", "names", "make"]
+__all__ = ["Checkpointed", "Factory", "Masked", "Optimizer", "Transferable", "names", "make"]
 
 
 class Optimizer(Protocol):
@@ -46,10 +47,47 @@ class Checkpointed(Optimizer, Protocol):
     """An optimizer whose state is kept in the record, because replaying all its trials would cost too much."""
 
     def checkpoint(self) -> bytes:
-        """Its whole state."""
+        """All that the trials it was told do not say: weights, generators, schedules."""
 
-    def restore(self, state: bytes) -> None:
-        """Go on from a state that ``checkpoint`` gave."""
+    def restore(self, state: bytes, trials: Sequence[Trial]) -> None:
+        """Go on from a state that ``checkpoint`` gave, as if nothing had happened.
+
+        Args:
+            state: what ``checkpoint`` gave.
+            trials: the different trials that it had been told by then, in the order it first heard of them.
+        """
+
+
+@runtime_checkable
+class Masked(Optimizer, Protocol):
+    """An optimizer that decides variable by variable, and asks at each what is still allowed."""
+
+    def restrict(self, allowed: Callable[[Sequence[Point]], Sequence[Allowed]]) -> None:
+        """Hear how to ask (:meth:`automl_core.problem.Sequential.allowed`), before anything else."""
+
+
+@runtime_checkable
+class Transferable(Optimizer, Protocol):
+    """An optimizer that begins from what it learnt on other problems, other targets or other technologies."""
+
+    observes: bool
+    """Whether it reads the observations of trials, which then are worth their cost."""
+
+    def load(self, policy: Path) -> str:
+        """Begin from a policy.
+
+        Args:
+            policy: a folder that ``save`` wrote.
+
+        Returns:
+            A sentence: what was loaded, and what starts fresh because the policy has never seen it.
+
+        Raises:
+            InputError: it is no policy, or one of another optimizer.
+        """
+
+    def save(self, policy: Path) -> None:
+        """Write what was learnt into a folder."""
 
 
 Factory: TypeAlias = Callable[[DesignSpace, Specs, int, Budget], Optimizer]

@@ -1,4 +1,4 @@
-"""Contract tests for optimizers and problems, and toy problems with known optima.
+"""Contract tests for optimizers and problems; the toy problems they run on are those of ``toys.py``.
 
 A new optimizer or problem inherits every test by one line: call the contract with a way to make it. A breach raises
 ``AssertionError``, which names what was promised.
@@ -6,9 +6,7 @@ A new optimizer or problem inherits every test by one line: call the contract wi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from multiprocessing import get_context
 
 import numpy as np
@@ -16,166 +14,35 @@ import numpy as np
 from automl_core.budget import Budget
 from automl_core.errors import EvaluationError
 from automl_core.optimizers import make
-from automl_core.problem import Allowed, Evaluation, Problem, Repairing, Request, Sequential, Trial
-from automl_core.space import Array, DesignSpace, Edge, Node, Point, Variable
-from automl_core.specs import Spec, Specs
+from automl_core.problem import Problem, Repairing, Request, Sequential, Trial
+from automl_core.space import Array, Point
+from automl_core.specs import Specs
+from automl_core.toys import (
+    Ackley,
+    Allocation,
+    BinhKorn,
+    Cliff,
+    Corners,
+    Kinds,
+    PressureVessel,
+    Rosenbrock,
+    Spring,
+)
 
 __all__ = [
+    "Ackley",
     "Allocation",
+    "BinhKorn",
     "Cliff",
     "Corners",
     "Kinds",
+    "PressureVessel",
     "Rosenbrock",
+    "Spring",
     "check_optimizer",
     "check_problem",
     "trial_of",
 ]
-
-
-# Toy problems. Each states its optimum.
-
-
-@dataclass(frozen=True)
-class Rosenbrock:
-    """The banana valley: least value 0 at (1, ..., 1). Source: Rosenbrock (1960)."""
-
-    dim: int = 2
-
-    scenarios = ("",)
-    specs = Specs([Spec("value", maximum=1e-3)])
-
-    @property
-    def space(self) -> DesignSpace:
-        """``dim`` numbers in [-2, 2]."""
-        return DesignSpace([Variable(f"x{i}", -2.0, 2.0) for i in range(self.dim)])
-
-    def evaluate(self, point: Point, scenario: str, seed: int) -> Evaluation:
-        """The metric ``value``."""
-        x = np.array([float(point[f"x{i}"]) for i in range(self.dim)])
-        value = float(np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)) if self.dim > 1 else (x[0] - 1) ** 2
-        return Evaluation({"value": float(value)})
-
-
-@dataclass(frozen=True)
-class Corners:
-    """A quadratic seen from three scenarios that pull it apart.
-
-    The metric is (x - shift)² + y² with shift 0, -1, +1: the worst over scenarios is least, 1, at the origin.
-    """
-
-    scenarios = ("nominal", "low", "high")
-    specs = Specs([Spec("distance", maximum=4.0, goal="minimize")])
-
-    @property
-    def space(self) -> DesignSpace:
-        """Two numbers, begun at (2.5, 2.5)."""
-        return DesignSpace([Variable("x", -3.0, 3.0, start=2.5), Variable("y", -3.0, 3.0, start=2.5)])
-
-    def evaluate(self, point: Point, scenario: str, seed: int) -> Evaluation:
-        """The metric ``distance``."""
-        shift = {"nominal": 0.0, "low": -1.0, "high": 1.0}[scenario]
-        return Evaluation({"distance": (float(point["x"]) - shift) ** 2 + float(point["y"]) ** 2})
-
-
-@dataclass(frozen=True)
-class Allocation:
-    """Integers that share a budget: a toy of channel pruning.
-
-    Four parts keep n_i of 16; the cost sum(w_i n_i) with weights 1, 2, 3, 4 may be 80 of 160; the value is
-    sum(v_i sqrt(n_i)) with v = 1, 2, 1, 4. Its greatest value, by enumeration of all 16^4 designs, is 24.2164 at
-    (11, 11, 1, 11).
-    """
-
-    weights = (1, 2, 3, 4)
-    values = (1.0, 2.0, 1.0, 4.0)
-    limit = 80
-    scenarios = ("",)
-    specs = Specs([Spec("value", minimum=23.0, goal="maximize"), Spec("cost", maximum=limit)])
-
-    @property
-    def space(self) -> DesignSpace:
-        """Four integers, each at a node with its weight, in a chain."""
-        variables = [Variable(f"n{i}", 1, 16, integer=True) for i in range(4)]
-        nodes = [
-            Node(f"part{i}", "part", {"weight": float(w), "value": v}, {"n": f"n{i}"})
-            for i, (w, v) in enumerate(zip(self.weights, self.values, strict=True))
-        ]
-        return DesignSpace(variables, nodes, [Edge(f"part{i}", f"part{i + 1}", "next") for i in range(3)])
-
-    def cost(self, point: Point) -> int:
-        """Weighted sum of what is kept, of the parts that are decided."""
-        return sum(w * int(point[f"n{i}"]) for i, w in enumerate(self.weights) if f"n{i}" in point)
-
-    def allowed(self, prefixes: Sequence[Point]) -> list[Allowed]:
-        """What still fits when the rest is at its least."""
-        answers = []
-        for prefix in prefixes:
-            position = len(prefix)
-            rest = sum(self.weights[position + 1 :])
-            most = (self.limit - self.cost(prefix) - rest) // self.weights[position]
-            features = {"spent": self.cost(prefix) / self.limit, "rest": rest / self.limit}
-            answers.append(Allowed(values=tuple(range(1, min(16, most) + 1)), features=features))
-        return answers
-
-    def repair(self, point: Point) -> dict[str, int]:
-        """Take from the largest until the budget holds; a design within it stays as it is."""
-        kept = {f"n{i}": int(point[f"n{i}"]) for i in range(4)}
-        while self.cost(kept) > self.limit:
-            kept[max(kept, key=lambda name: kept[name])] -= 1
-        return kept
-
-    def evaluate(self, point: Point, scenario: str, seed: int) -> Evaluation:
-        """The metrics ``value`` and ``cost``, and what each part gave."""
-        gains = [v * math.sqrt(int(point[f"n{i}"])) for i, v in enumerate(self.values)]
-        seen = {f"part{i}": {"gain": gain} for i, gain in enumerate(gains)}
-        return Evaluation({"value": sum(gains), "cost": self.cost(point)}, seen)
-
-
-@dataclass(frozen=True)
-class Kinds:
-    """Choices among numbers: least value 0 with material "b", shape "round" and x = 0.25 (its start is elsewhere)."""
-
-    scenarios = ("",)
-    specs = Specs([Spec("value", maximum=0.01)])
-
-    @property
-    def space(self) -> DesignSpace:
-        """Two choices, a number on a log scale and an integer."""
-        return DesignSpace(
-            [
-                Variable("material", choices=("a", "b", "c", "d"), start="d"),
-                Variable("shape", choices=("flat", "round"), start="flat"),
-                Variable("x", 0.01, 1.0, scale="log", start=0.5),
-                Variable("n", 1, 9, integer=True, start=2),
-            ]
-        )
-
-    def evaluate(self, point: Point, scenario: str, seed: int) -> Evaluation:
-        """The metric ``value``."""
-        wrong = {"a": 0.7, "b": 0.0, "c": 0.3, "d": 0.5}[str(point["material"])] + 0.4 * (point["shape"] != "round")
-        value = wrong + math.log(float(point["x"]) / 0.25) ** 2 + 0.1 * abs(int(point["n"]) - 6)
-        return Evaluation({"value": value})
-
-
-@dataclass(frozen=True)
-class Cliff:
-    """A third of the cube fails, and a metric is missing in another part: the least sum, 0.6, lies at the edge."""
-
-    dim: int = 3
-    scenarios = ("",)
-    specs = Specs([Spec("sum", maximum=0.9), Spec("product", minimum=1e-9)])
-
-    @property
-    def space(self) -> DesignSpace:
-        """``dim`` numbers in [0, 1]."""
-        return DesignSpace([Variable(f"x{i}") for i in range(self.dim)])
-
-    def evaluate(self, point: Point, scenario: str, seed: int) -> Evaluation:
-        """Fails where the first coordinate is below 1/3; ``product`` is missing where it is above 0.9."""
-        x = [float(point[f"x{i}"]) for i in range(self.dim)]
-        if x[0] < 1 / 3:
-            raise EvaluationError(f"x0 is {x[0]:.3g}, below 1/3")
-        return Evaluation({"sum": sum(x), "product": math.nan if x[0] > 0.9 else math.prod(x)})
 
 
 def trial_of(problem: Problem, number: int, asked: Array, seed: int = 0) -> Trial:

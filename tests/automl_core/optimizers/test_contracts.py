@@ -11,7 +11,21 @@ from automl_core.record import Record
 from automl_core.space import DesignSpace, Variable
 from automl_core.specs import Spec, Specs
 from automl_core.study import Study
-from automl_core.testing import Allocation, Cliff, Corners, Kinds, Rosenbrock, check_optimizer, check_problem
+from automl_core.testing import (
+    Ackley,
+    Allocation,
+    BinhKorn,
+    Cliff,
+    Corners,
+    Kinds,
+    PressureVessel,
+    Rosenbrock,
+    Spring,
+    check_optimizer,
+    check_problem,
+)
+
+TOYS = (Rosenbrock(3), Corners(), Allocation(), Kinds(), Cliff(), Ackley(), PressureVessel(), Spring(), BinhKorn())
 
 
 @pytest.mark.parametrize("name", names())
@@ -19,7 +33,7 @@ def test_every_optimizer_keeps_its_contract(name: str) -> None:
     check_optimizer(name)
 
 
-@pytest.mark.parametrize("problem", [Rosenbrock(3), Corners(), Allocation(), Kinds(), Cliff()])
+@pytest.mark.parametrize("problem", TOYS)
 def test_every_toy_keeps_the_contract_of_a_problem(problem: Problem) -> None:
     check_problem(lambda: problem)
 

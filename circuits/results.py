@@ -13,7 +13,7 @@ import orjson
 
 from automl_core.errors import EvaluationError, InputError, MissingError
 from automl_core.problem import Trial
-from automl_core.report.figures import convergence, save
+from automl_core.report.figures import convergence, front, save
 from automl_core.runs import write_whole
 from automl_core.study import Study
 from circuits.bench import Array, Reading
@@ -51,7 +51,10 @@ class Results:
 def write_results(
     folder: Path, problem: CircuitProblem, study: Study, facts: Mapping[str, Any], best: Trial
 ) -> Results:
-    """Write ``sized.cir``, ``best.json``, ``convergence.svg`` and, where there is an AC analysis, ``bode.svg``."""
+    """Write ``sized.cir``, ``best.json`` and the figures.
+
+    ``convergence.svg`` always; ``bode.svg`` where there is an AC analysis; ``front.svg`` where there are several goals.
+    """
     for name, text in sized_decks(problem, best.point).items():
         write_whole(folder / name, text)
     verdict = _sign_off(folder, problem, best)
@@ -68,6 +71,9 @@ def write_results(
     if curves:
         save(bode(curves, best.metrics), folder / "bode.svg")
         files.append(folder / "bode.svg")
+    if len(study.specs.goals) > 1:
+        save(front(study.trials, study.specs), folder / "front.svg")
+        files.append(folder / "front.svg")
     sized = {node.name for node in problem.space.nodes if node.slots}
     labels = {device.label for deck in problem.decks.values() for device in deck.devices if device.name in sized}
     varied = {label: sizes for label, sizes in devices.items() if label in labels}

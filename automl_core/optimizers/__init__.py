@@ -96,6 +96,7 @@ _FACTORIES: Mapping[str, tuple[str, str]] = {
     "auto": ("automl_core.optimizers.portfolio", "Auto"),
     "cmaes": ("automl_core.optimizers.cmaes", "CmaEs"),
     "de": ("automl_core.optimizers.de", "DifferentialEvolution"),
+    "nsga2": ("automl_core.optimizers.nsga2", "NonDominatedSorting"),
     "random": ("automl_core.optimizers.random", "RandomSearch"),
 }
 

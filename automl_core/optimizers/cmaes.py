@@ -14,6 +14,7 @@ from cmaes import CMA, SepCMA
 
 from automl_core.budget import Budget
 from automl_core.optimizers.generations import Generations
+from automl_core.problem import Trial
 from automl_core.space import Array, DesignSpace, Relaxation
 from automl_core.specs import Specs
 
@@ -45,11 +46,11 @@ class CmaEs(Generations):
         drawn = [self._cma.ask() for _ in range(self._cma.population_size)]
         return [(self._relaxation.collapse(point[: self._relaxation.dim]), point) for point in drawn]
 
-    def learn(self, population: Sequence[tuple[Array, float]]) -> None:
-        """One generation, with its losses."""
+    def learn(self, population: Sequence[tuple[Array, Trial | None]]) -> None:
+        """One generation, by its losses."""
         if self._cma is not None:
             self._spent[self._regime] += len(population)
-            self._cma.tell([(point, loss) for point, loss in population])
+            self._cma.tell([(point, self.loss(trial)) for point, trial in population])
 
     def _restart(self, *, first: bool) -> CMA | SepCMA:
         """The first start is at the best known design; later ones are anywhere (BIPOP)."""

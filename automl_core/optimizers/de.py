@@ -16,6 +16,7 @@ from scipy.stats import qmc
 
 from automl_core.budget import Budget
 from automl_core.optimizers.generations import Generations
+from automl_core.problem import Trial
 from automl_core.space import Array, DesignSpace, Relaxation
 from automl_core.specs import Specs
 
@@ -45,12 +46,12 @@ class DifferentialEvolution(Generations):
         points = np.asarray(self._infill.get("X"), dtype=float)
         return [(self._relaxation.collapse(point), position) for position, point in enumerate(points)]
 
-    def learn(self, population: Sequence[tuple[int, float]]) -> None:
-        """One generation, with its losses."""
+    def learn(self, population: Sequence[tuple[int, Trial | None]]) -> None:
+        """One generation, by its losses."""
         if self._algorithm is None or self._infill is None:
             return
-        for position, loss in population:
-            self._infill[position].set("F", np.array([loss]))
+        for position, trial in population:
+            self._infill[position].set("F", np.array([self.loss(trial)]))
             self._infill[position].evaluated.update(("F", "G", "H"))
         self._algorithm.tell(infills=self._infill)
 

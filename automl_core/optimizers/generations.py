@@ -29,15 +29,19 @@ class Generations(ABC):
         self._queue: list[tuple[Array, Any]] = []
         self._open: dict[bytes, list[int]] = {}
         self._members: list[Any] = []
-        self._losses: list[float | None] = []
+        self._told: list[Trial | None] = []
 
     @abstractmethod
     def propose(self) -> Sequence[tuple[Array, Any]]:
         """A generation: (coordinates of the space, what ``learn`` gets back), one a member."""
 
     @abstractmethod
-    def learn(self, population: Sequence[tuple[Any, float]]) -> None:
-        """Learn from a generation: (what ``propose`` gave, loss), in the order proposed."""
+    def learn(self, population: Sequence[tuple[Any, Trial | None]]) -> None:
+        """Learn from a generation: (what ``propose`` gave, its trial or None where nobody told of it), as proposed."""
+
+    def loss(self, trial: Trial | None) -> float:
+        """One finite number for a member of a generation, smaller is better; one that nobody told of ranks last."""
+        return self.specs.worst_violation + 1.0 if trial is None else self.specs.judge(trial).loss
 
     def ask(self, n: int) -> Array:
         """The rest of the generation, at most ``n`` designs; a new generation begins where the last is handed out."""
@@ -54,8 +58,8 @@ class Generations(ABC):
                 self.best, self._best_score = trial, score
             waiting = self._open.get(trial.asked.tobytes())
             if waiting:
-                self._losses[waiting.pop(0)] = score.loss
-        if self._members and all(loss is not None for loss in self._losses):
+                self._told[waiting.pop(0)] = trial
+        if self._members and all(trial is not None for trial in self._told):
             self._finish()
 
     def _begin(self) -> None:
@@ -64,14 +68,12 @@ class Generations(ABC):
             self._finish()
         self._queue = list(self.propose())
         self._members = [member for _, member in self._queue]
-        self._losses = [None] * len(self._queue)
+        self._told = [None] * len(self._queue)
         self._open = {}
         for position, (coordinates, _) in enumerate(self._queue):
             self._open.setdefault(coordinates.tobytes(), []).append(position)
 
     def _finish(self) -> None:
-        """Hand the generation over; a member nobody told of ranks last."""
-        worst = self.specs.worst_violation + 1.0
-        told = [worst if loss is None else loss for loss in self._losses]
+        """Hand the generation over."""
         members, self._members, self._open = self._members, [], {}
-        self.learn(list(zip(members, told, strict=True)))
+        self.learn(list(zip(members, self._told, strict=True)))

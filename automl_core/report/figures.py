@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from automl_core.front import feasible, pareto_front
 from automl_core.problem import Trial
-from automl_core.specs import Score, Specs
+from automl_core.specs import Score, Spec, Specs
 
-__all__ = ["convergence", "save"]
+__all__ = ["convergence", "front", "save"]
 
 _WIDTH, _HEIGHT = 7.0, 4.0
 
@@ -58,6 +60,34 @@ def _violation_panel(panel: Axes, spent: list[int], scores: list[Score], best: l
     panel.set_ylim(bottom=0)
     panel.set_ylabel("violation of the specs")
     panel.legend(frameon=False)
+
+
+def front(trials: Sequence[Trial], specs: Specs) -> Figure:
+    """Every feasible design and the Pareto front, in the metrics' own units: one panel for each pair of goals."""
+    pairs = list(combinations(specs.goals, 2))
+    columns = math.ceil(math.sqrt(len(pairs)))
+    rows = math.ceil(len(pairs) / max(columns, 1))
+    figure = Figure((_WIDTH, _HEIGHT * max(rows, 1)), layout="constrained")
+    designs, best = feasible(trials, specs), pareto_front(trials, specs)
+    for place, (across, upward) in enumerate(pairs, start=1):
+        panel = figure.add_subplot(rows, columns, place)
+        panel.plot(_values(designs, across), _values(designs, upward), ".", color="0.7", ms=3, label="designs")
+        # Two goals make a line that no design lies beyond; the shadow of more goals is a cloud.
+        line = "o" if len(pairs) > 1 else "o-"
+        panel.plot(_values(best, across), _values(best, upward), line, color="C0", ms=4, lw=1, label="Pareto front")
+        panel.set_xlabel(_axis_title(across))
+        panel.set_ylabel(_axis_title(upward))
+        panel.legend(frameon=False, title=None if designs else "no design meets every spec")
+    return figure
+
+
+def _values(trials: Sequence[Trial], spec: Spec) -> list[float]:
+    return [trial.metrics[spec.metric] for trial in trials]
+
+
+def _axis_title(spec: Spec) -> str:
+    unit = f" ({spec.unit})" if spec.unit else ""
+    return f"{spec.metric}{unit}, {spec.goal}"
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -36,12 +36,12 @@ class Finished:
     best: dict[str, Any]
 
 
-def finish(home: Path) -> Finished:
+def finish(home: Path, spec: str = SPEC) -> Finished:
     """Size the low pass in an empty folder, with its deck in three files."""
     for name, text in {"amp/low_pass.cir": DECK, "amp/parts/values.inc": VALUES, "kit/driver.inc": DRIVER}.items():
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_bytes(text.encode())
-    spec = SPEC.replace("netlist: low_pass.cir", "netlist: low_pass.cir\ninclude_paths: [../kit]")
+    spec = spec.replace("netlist: low_pass.cir", "netlist: low_pass.cir\ninclude_paths: [../kit]")
     (home / "amp" / "low_pass.yaml").write_text(spec)
     run = home / "run"
 

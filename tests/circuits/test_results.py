@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pytest
 
 from circuits.signoff import SignOff
-from tests.circuits.filters import pole
+from tests.circuits.filters import SPEC, pole
 from tests.circuits.finished_run import Finished, finish
 
 
@@ -29,6 +30,14 @@ def test_figures_are_drawings_with_curves(finished: Finished, name: str) -> None
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     paths = [path.get("d", "") for path in root.iter("{http://www.w3.org/2000/svg}path")]
     assert max(len(re.findall("[ML]", path)) for path in paths) > (30 if name == "bode.svg" else 3)
+
+
+def test_several_goals_have_a_front(tmp_path: Path) -> None:
+    goals = SPEC.replace("max: 2Meg", "max: 2Meg, goal: maximize").replace("unit: dB", "unit: dB, goal: maximize")
+    finished = finish(tmp_path, goals)
+    assert finished.results.files[-1] == finished.run / "front.svg"
+    text = (finished.run / "front.svg").read_text()
+    assert "bandwidth (Hz), maximize" in text and "gain (dB), maximize" in text and "Pareto front" in text
 
 
 def test_the_best_design_is_written_whole(finished: Finished) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from automl_core.problem import Trial
-from automl_core.report.figures import convergence, save
+from automl_core.report.figures import convergence, front, save
 from automl_core.specs import Spec, Specs
 
 POINT = np.array([0.5])
@@ -68,3 +68,35 @@ def test_the_same_figure_gives_the_same_file(tmp_path: Path) -> None:
     assert one.read_bytes() == two.read_bytes()
     texts = {text.text for text in ElementTree.parse(one).getroot().iter("{http://www.w3.org/2000/svg}text")}
     assert {"evaluations", "figure of merit", "violation of the specs"} <= texts
+
+
+def _pairs(specs: Specs, *metrics: dict[str, float]) -> list[Trial]:
+    return [Trial(n, POINT, POINT, {"v": 0.5}, m) for n, m in enumerate(metrics)]
+
+
+AREA_GAIN = Specs([Spec("area", maximum=4.0, goal="minimize", unit="um2"), Spec("gain", minimum=1.0, goal="maximize")])
+
+
+def test_the_front_of_two_goals_is_marked_among_the_feasible_designs(tmp_path: Path) -> None:
+    values = [(1, 1), (2, 5), (3, 4), (3, 9), (5, 99), (2, 0.5)]
+    figure = front(_pairs(AREA_GAIN, *({"area": a, "gain": g} for a, g in values)), AREA_GAIN)
+    (panel,) = figure.axes
+    designs, best = panel.lines
+    assert designs.get_xydata().tolist() == [[1, 1], [2, 5], [3, 4], [3, 9]], "the others break a bound"
+    assert best.get_xydata().tolist() == [[1, 1], [2, 5], [3, 9]], "(3, 4) is beaten by (2, 5)"
+    assert panel.get_xlabel() == "area (um2), minimize" and panel.get_ylabel() == "gain, maximize"
+    for name in ("one", "two"):
+        save(figure, tmp_path / f"{name}.svg")
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+
+
+def test_more_goals_are_drawn_in_pairs() -> None:
+    specs = Specs([Spec(name, goal="minimize", scale=1.0) for name in "abcd"])
+    figure = front(_pairs(specs, dict(zip("abcd", (1.0, 2.0, 3.0, 4.0), strict=True))), specs)
+    titles = {(panel.get_xlabel()[0], panel.get_ylabel()[0]) for panel in figure.axes}
+    assert titles == {("a", "b"), ("a", "c"), ("a", "d"), ("b", "c"), ("b", "d"), ("c", "d")}
+
+
+def test_a_front_without_designs_says_so(tmp_path: Path) -> None:
+    save(front(_pairs(AREA_GAIN, {"area": 9.0, "gain": 0.0}), AREA_GAIN), tmp_path / "front.svg")
+    assert "no design meets every spec" in (tmp_path / "front.svg").read_text()

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from automl_core.optimizers import names
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -79,7 +81,7 @@ def size(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The run folder; runs/NAME-N by default.")
     ] = None,
-    optimizer: Annotated[str, typer.Option(help="auto, cmaes, de or random.")] = "auto",
+    optimizer: Annotated[str, typer.Option(help=f"{', '.join(names())}.")] = "auto",
     budget: Annotated[str, typer.Option(help="Evaluations (2000) or wall time (30s, 10m, 2h).")] = "2000",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same history.")] = 0,
     jobs: _Jobs = 0,

@@ -6,17 +6,18 @@ from its own seeded generator, so that the same seed and the same trials give th
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, TypeAlias, cast, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast, runtime_checkable
 
-from automl_core.budget import Budget
 from automl_core.errors import InputError
-from automl_core.problem import Allowed, Trial
-from automl_core.space import Array, DesignSpace, Point
-from automl_core.specs import Specs
+
+if TYPE_CHECKING:  # the names alone cost nothing: the command line's help lists them
+    from automl_core.budget import Budget
+    from automl_core.problem import Allowed, Trial
+    from automl_core.space import Array, DesignSpace, Point
+    from automl_core.specs import Specs
 
 __all__ = ["Checkpointed", "Factory", "Masked", "Optimizer", "Transferable", "names", "make"]
 
@@ -90,7 +91,7 @@ class Transferable(Optimizer, Protocol):
         """Write what was learnt into a folder."""
 
 
-Factory: TypeAlias = Callable[[DesignSpace, Specs, int, Budget], Optimizer]
+Factory: TypeAlias = "Callable[[DesignSpace, Specs, int, Budget], Optimizer]"
 
 _FACTORIES: Mapping[str, tuple[str, str]] = {
     "auto": ("automl_core.optimizers.portfolio", "Auto"),
@@ -113,6 +114,8 @@ def make(name: str, space: DesignSpace, specs: Specs, seed: int, budget: Budget)
         InputError: there is no optimizer of that name.
     """
     if name not in _FACTORIES:
+        import difflib
+
         nearest = difflib.get_close_matches(name, _FACTORIES, n=1)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""
         raise InputError(f"there is no optimizer {name!r}", remedy=f"{hint}known are: {', '.join(_FACTORIES)}")

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -81,3 +84,9 @@ def test_auto_says_what_it_picked_and_why() -> None:
 def test_an_unknown_name_is_answered_by_the_nearest() -> None:
     with pytest.raises(InputError, match="did you mean 'cmaes'"):
         make("cmase", Cliff().space, Cliff.specs, 0, Budget())
+
+
+def test_the_names_cost_no_heavy_import() -> None:
+    code = "import sys; from automl_core.optimizers import names; print(*names(), *({'numpy', 'torch', 'optuna', 'pymoo'} & {*sys.modules}))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert tuple(answer.split()) == names(), "the help of the command line lists them within 0.3 s"

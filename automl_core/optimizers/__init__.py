@@ -47,8 +47,8 @@ class Optimizer(Protocol):
 class Checkpointed(Optimizer, Protocol):
     """An optimizer whose state is kept in the record, because replaying all its trials would cost too much."""
 
-    def checkpoint(self) -> bytes:
-        """All that the trials it was told do not say: weights, generators, schedules."""
+    def checkpoint(self) -> bytes | None:
+        """All that the trials it was told do not say (weights, generators, schedules); ``None``: replay is as good."""
 
     def restore(self, state: bytes, trials: Sequence[Trial]) -> None:
         """Go on from a state that ``checkpoint`` gave, as if nothing had happened.
@@ -98,7 +98,16 @@ _FACTORIES: Mapping[str, tuple[str, str]] = {
     "cmaes": ("automl_core.optimizers.cmaes", "CmaEs"),
     "de": ("automl_core.optimizers.de", "DifferentialEvolution"),
     "nsga2": ("automl_core.optimizers.nsga2", "NonDominatedSorting"),
+    "gcn": ("automl_core.agent.agent", "Gcn"),
+    "gcn-no-model": ("automl_core.agent.agent", "GcnWithoutModel"),
     "random": ("automl_core.optimizers.random", "RandomSearch"),
+    "sb3-ddpg": ("automl_core.optimizers.sb3", "Ddpg"),
+    "sb3-ppo": ("automl_core.optimizers.sb3", "Ppo"),
+    "sb3-sac": ("automl_core.optimizers.sb3", "Sac"),
+    "sb3-td3": ("automl_core.optimizers.sb3", "Td3"),
+    "tpe": ("automl_core.optimizers.tpe", "TreeParzen"),
+    "seq2seq": ("automl_core.agent.agent", "Seq2Seq"),
+    "seq2seq-no-model": ("automl_core.agent.agent", "Seq2SeqWithoutModel"),
 }
 
 

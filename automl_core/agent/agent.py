@@ -1,0 +1,275 @@
+"""The agent behind ask and tell: a policy that proposes, a learner, and a model that it imagines on.
+
+An ask learns from all trials told so far, then proposes. Without its model the agent is DDPG: the policy's designs with
+exploration. With it, the policy's designs and pseudo-samples around the best ones are improved on the model first.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from scipy.stats import qmc
+from torch import Tensor
+
+from automl_core.agent.graph import DesignGraph
+from automl_core.agent.legal import Ask, Decision
+from automl_core.agent.memory import Memory
+from automl_core.agent.networks import Networks, Settings
+from automl_core.agent.policy_files import Policy, read_policy, write_policy
+from automl_core.agent.scales import Scales
+from automl_core.agent.scoring import SpecTensors
+from automl_core.budget import Budget
+from automl_core.problem import Trial
+from automl_core.space import Array, DesignSpace
+from automl_core.specs import Specs
+from automl_core.targets import Targets
+
+__all__ = ["Agent", "Gcn", "GcnWithoutModel", "Seq2Seq", "Seq2SeqWithoutModel"]
+
+_LEAST_WARMUP, _MOST_WARMUP = 16, 64
+_ELITES = 24
+_COPIES = 8
+"""Pseudo-samples of each elite."""
+_NOISE, _LEAST_NOISE = 0.5, 0.03
+"""Exploration: a standard deviation that decays geometrically over the budget (AMC, HAQ: 0.5 · 0.95ⁿ, 0.5 · 0.99ⁿ)."""
+_GUESSES = 24
+"""Designs that the policy proposes to imagination."""
+_LESSONS = 64
+"""Targets drawn at an ask to train the policy on."""
+_RADIUS, _LEAST_RADIUS, _MOST_RADIUS = 0.2, 0.008, 0.4
+_KEPT_EVERY = 4
+"""Asks between two checkpoints: what comes after the last one is replayed."""
+_PLANNED = 2000.0
+"""Evaluations to plan the exploration for, where the budget does not say."""
+
+
+class Agent:
+    """The shared agent.
+
+    Args:
+        space: what can be chosen.
+        specs: what it must reach.
+        seed: of all that is drawn.
+        budget: what may be spent: the exploration decays over it.
+    """
+
+    settings: ClassVar[Settings] = Settings()
+    observes = True
+
+    def __init__(self, space: DesignSpace, specs: Specs, seed: int, budget: Budget) -> None:
+        self.space, self.specs = space, specs
+        self._seed = seed
+        self._graph = DesignGraph(space)
+        self._scales = Scales()
+        self._memory = Memory(self._graph, tuple(spec.metric for spec in specs.specs), self._scales)
+        self._sobol = qmc.Sobol(space.dim, scramble=True, rng=np.random.default_rng(seed))
+        self._planned = min(budget.expected_evaluations, _PLANNED)
+        self._warmup = max(min(2 * space.dim, _MOST_WARMUP, int(self._planned / 4)), _LEAST_WARMUP)
+        self._allowed: Ask | None = None
+        self._policy: Policy | None = None
+        self._networks: Networks | None = None
+        self._asked = 0
+        self._asks = 0
+        self._radius = _RADIUS
+        self._best = float("inf")
+        self._targets: Targets | None = None
+        self._generator = np.random.default_rng([seed, 1])
+        self._graph_features()
+
+    # What it hears.
+
+    def restrict(self, allowed: Ask) -> None:
+        """Hear how to ask what is allowed."""
+        self._allowed = allowed
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Remember trials, and see whether the trust region is worth its size."""
+        fresh = self._memory.add(trials)
+        if not fresh:
+            return
+        best = min(self.specs.judge(trial).loss for trial in fresh)
+        if self._networks is not None:
+            self._networks.observe(fresh)
+            self._resize(improved=best < self._best - 1e-9)
+        self._best = min(best, self._best)
+
+    def _resize(self, *, improved: bool) -> None:
+        """The trust region grows with success and shrinks without; too small, it begins anew."""
+        self._radius = min(self._radius * 1.3, _MOST_RADIUS) if improved else self._radius * 0.85
+        if self._radius < _LEAST_RADIUS:
+            self._radius = _RADIUS
+
+    # What it proposes.
+
+    def aim(self, targets: Targets) -> None:
+        """Train the policy over a range of targets: every design is then proposed for a target drawn from it."""
+        self._targets = targets
+
+    def ask(self, n: int) -> Array:
+        """Learn, then propose up to ``n`` designs."""
+        self._asked += n
+        self._asks += 1
+        if self._policy is None and len(self._memory) < self._warmup:
+            return self._spread(n)
+        with _one_thread():
+            networks = self._ready()
+            if self._targets is None:
+                networks.learn(n, [self.specs], self._allowed)
+                return self._proposals(networks, [self.specs], n)
+            networks.learn(n, self._targets.draw(_LESSONS, self._generator), self._allowed)
+            return self._proposals(networks, self._targets.draw(n, self._generator), 1)
+
+    def _spread(self, n: int) -> Array:
+        """Designs before there is anything to learn from: a scrambled Sobol sequence."""
+        with warnings.catch_warnings():  # a balanced sequence needs powers of two; a warm-up does not
+            warnings.simplefilter("ignore", UserWarning)
+            return np.asarray(self._sobol.random(n), dtype=float)
+
+    def _ready(self) -> Networks:
+        if self._networks is None:
+            self._memory.settle()
+            self._networks = self._make_networks()
+            self._networks.observe(self._memory.trials)
+            if self._policy is not None:
+                self._networks.begin_from(self._policy)
+        return self._networks
+
+    def _make_networks(self) -> Networks:
+        reported = sorted(self._allowed([{}])[0].features) if self._allowed is not None else []
+        return Networks(self._graph, self._memory, self._scales, reported, self.settings, self._seed)
+
+    def _proposals(self, networks: Networks, specs: Sequence[Specs], count: int) -> Array:
+        """Designs worth a real evaluation, none of them known: ``count`` for each of the specs."""
+        tensors = SpecTensors(specs)
+        elites = torch.topk(-self._memory.losses(tensors), min(_ELITES, len(self._memory)), dim=1).indices
+        if not self.settings.model:
+            ranked = [self._drawn(networks, specs[row], elites[row], 2 * count) for row in range(len(specs))]
+        else:
+            bases = torch.stack([self._bases(networks, specs[row], elites[row]) for row in range(len(specs))])
+            improved = networks.imagination.improve(bases, tensors, self._radius)
+            picks = networks.imagination.pick(improved, tensors, count, self._radius)
+            ranked = [Decision(self._graph, self._allowed, len(row)).clip(row) for row in picks]
+        return self._unknown(ranked, count)
+
+    def _bases(self, networks: Networks, specs: Specs, elites: Tensor) -> Tensor:
+        """Where imagination begins: pseudo-samples around the best designs, and what the policy proposes."""
+        designs = self._memory.designs[elites]
+        which = torch.randint(len(designs), (_ELITES * _COPIES,), generator=networks.generator)
+        copies = networks.imagination.pseudo_samples(designs[which], self._radius)
+        return torch.cat([copies, self._drawn(networks, specs, elites, _GUESSES)])
+
+    def _drawn(self, networks: Networks, specs: Specs, elites: Tensor, count: int) -> Tensor:
+        """What the policy makes of the best designs, and of none, with exploration; shape (count, coordinates)."""
+        parents = torch.randint(len(elites), (count,), generator=networks.generator)
+        rows = [int(elites[at]) if turn % 2 else -1 for turn, at in enumerate(parents)]
+        state = self._memory.states(rows, [specs])
+        with torch.no_grad():
+            drawn: Tensor = networks.actor(
+                state, ask=self._allowed, deviation=self._deviation(), generator=networks.generator
+            )
+        return drawn
+
+    def _deviation(self) -> float:
+        """Of the exploration; 0.03 once the budget is spent."""
+        spent = max(self._asked - self._warmup, 0) / max(self._planned - self._warmup, 1.0)
+        return float(_NOISE * (_LEAST_NOISE / _NOISE) ** min(spent, 1.0))
+
+    def _unknown(self, ranked: Sequence[Tensor], count: int) -> Array:
+        """The first designs of each ranking that no trial has; one at random where all are known."""
+        chosen: dict[bytes, Array] = {}
+        for ranking in ranked:
+            wanted = len(chosen) + count
+            for row in ranking.double().numpy():
+                design = np.clip(self._graph.relaxation.collapse(row), 0.0, 1.0)
+                key = self.space.encode(self.space.decode(design)).tobytes()
+                if len(chosen) < wanted and key not in self._memory:
+                    chosen.setdefault(key, design)
+        return np.stack(list(chosen.values())) if chosen else self._spread(1)
+
+    # What is kept of it.
+
+    def checkpoint(self) -> bytes | None:
+        """Its state; ``None`` where replaying is as good."""
+        if self._networks is None or self._asks % _KEPT_EVERY:
+            return None
+        buffer = io.BytesIO()
+        state = {
+            "networks": self._networks.state_dict(),
+            "generator": self._generator.bit_generator.state,
+            "observations": list(self._memory.observations),
+            "scales": self._scales.as_json(),
+            "counts": [self._asked, self._asks],
+            "radius": self._radius,
+        }
+        torch.save(state, buffer)
+        return buffer.getvalue()
+
+    def restore(self, state: bytes, trials: Sequence[Trial]) -> None:
+        """Go on from a state; weights and numbers are read, nothing else (no pickled code)."""
+        saved = torch.load(io.BytesIO(state), weights_only=True)
+        self.tell(trials)
+        self._scales.warps.update(Scales.from_json(saved["scales"]).warps)
+        self._memory.observations = tuple(saved["observations"])
+        self._networks = self._make_networks()
+        self._networks.observe(self._memory.trials)
+        self._networks.load_state_dict(saved["networks"])
+        self._generator.bit_generator.state = saved["generator"]
+        self._asked, self._asks = saved["counts"]
+        self._radius = saved["radius"]
+
+    def load(self, policy: Path) -> str:
+        """Begin from a policy that another problem, target or technology has taught."""
+        self._policy = read_policy(policy, self.settings.policy)
+        self._scales.warps = dict(self._policy.scales.warps)
+        self._graph_features()
+        return self._policy.summary(self._graph, self._memory.metrics)
+
+    def save(self, policy: Path) -> None:
+        """Write what was learnt into a folder."""
+        write_policy(policy, self.settings.policy, self._ready().parts(), self._scales)
+
+    def _graph_features(self) -> None:
+        """Fix the scales of features, by this problem's own where no policy brought them."""
+        for name in {name for features in self._graph.features for name in features}:
+            values = [features[name] for features in self._graph.features if name in features]
+            self._scales.learn(f"feature {name}", np.array(values, dtype=float))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Small networks are fastest on one thread, and their sums then never depend on how many there are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+class Seq2Seq(Agent):
+    """The sequence-to-sequence agent."""
+
+
+class Gcn(Agent):
+    """The graph-convolutional agent."""
+
+    settings = Settings(policy="gcn")
+
+
+class Seq2SeqWithoutModel(Agent):
+    """The sequence-to-sequence agent that never imagines: DDPG."""
+
+    settings = Settings(model=False)
+
+
+class GcnWithoutModel(Agent):
+    """The graph-convolutional agent that never imagines: DDPG."""
+
+    settings = Settings(policy="gcn", model=False)

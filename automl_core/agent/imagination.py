@@ -1,0 +1,171 @@
+"""Designs improved on the model instead of the simulator, between real evaluations.
+
+From designs that the policy proposes, and from pseudo-samples around the best ones known, every network of the ensemble
+follows its own gradient towards the specs, inside a trust region; those that a network likes best are worth a real
+evaluation (Thompson sampling, one posterior sample a network). Sources: pseudo-samples, Budak et al., "DNN-Opt"
+(2021); imagined rollouts of a learnt ensemble, Janner et al., "MBPO" (2019); the trust region, Eriksson et al.,
+"TuRBO" (2019).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from automl_core.agent.graph import DesignGraph
+from automl_core.agent.model import MetricModel, Prediction
+from automl_core.agent.scoring import SpecTensors
+
+__all__ = ["Imagination", "hopes"]
+
+_STEPS = 20
+_RATE = 0.1
+"""Length of a gradient step, in trust radii."""
+_SHARPNESS = 40.0
+_MARGIN = 0.02
+"""A bound is aimed at with this much to spare, relative to its scale, because the model errs."""
+_MERIT = 0.1
+"""Weight of the merit beside a violation: small, so that no goal pays for a broken spec."""
+
+
+def hopes(prediction: Prediction, specs: SpecTensors) -> Tensor:
+    """A smooth loss for designs that were only imagined; the order is that of the specs, with a margin.
+
+    Args:
+        prediction: of (members, rows, metrics), or (members, rows, candidates, metrics) where rows differ in specs.
+        specs: one row, or one a row.
+
+    Returns:
+        Shape of the prediction without its last axis.
+    """
+    short = specs.shortfall(prediction.metrics)
+    soft = torch.nn.functional.softplus((short + _MARGIN) * _SHARPNESS) / _SHARPNESS
+    violation = prediction.measured * torch.log1p(soft) + (1.0 - prediction.measured)
+    return (specs.weight * violation).sum(-1) - _MERIT * torch.tanh(specs.merit(prediction.metrics))
+
+
+class Imagination:
+    """Improves designs on a model.
+
+    Args:
+        graph: of the problem.
+        model: of its metrics.
+        generator: draws the pseudo-samples.
+    """
+
+    def __init__(self, graph: DesignGraph, model: MetricModel, generator: torch.Generator) -> None:
+        self._model = model
+        self._generator = generator
+        self._choices = _choice_columns(graph)
+
+    def pseudo_samples(self, parents: Tensor, radius: float) -> Tensor:
+        """Disturbed copies: some coordinates of each, by lengths from tiny to the radius; choices drawn anew at times.
+
+        Args:
+            parents: shape (n, coordinates).
+            radius: of the trust region, in units of the cube's edge.
+        """
+        n, draw = len(parents), self._generator
+        length = torch.rand(n, 1, generator=draw)
+        length = radius * torch.where(torch.rand(n, 1, generator=draw) < 0.5, length, length**3)
+        share = torch.rand(n, 1, generator=draw).clamp(min=0.15)
+        moved = (torch.rand(parents.shape, generator=draw) < share).float()
+        samples = (parents + torch.randn(parents.shape, generator=draw) * length * moved).clamp(0.0, 1.0)
+        for columns in self._choices:
+            fresh = torch.randint(len(columns), (n,), generator=draw)
+            one_hot = torch.nn.functional.one_hot(fresh, len(columns)).float()
+            redrawn = torch.rand(n, 1, generator=draw) < share * 0.5
+            samples[:, columns] = torch.where(redrawn, one_hot, parents[:, columns])
+        return samples
+
+    def improve(self, bases: Tensor, specs: SpecTensors, radius: float) -> Tensor:
+        """Follow the gradient of each network from every base.
+
+        Args:
+            bases: shape (rows, candidates, coordinates); ``rows`` as the specs have, or 1.
+            specs: what to aim at.
+            radius: how far a coordinate may move, half of it, in units of the cube's edge.
+
+        Returns:
+            Shape (members, rows, candidates, coordinates), choices one-hot.
+        """
+        low, high = (bases - 2 * radius).clamp(0, 1), (bases + 2 * radius).clamp(0, 1)
+        designs = bases.expand(self._model.members, *bases.shape).clone().requires_grad_(True)
+        mover = torch.optim.Adam([designs], lr=max(_RATE * radius, 2e-3))
+        with self._model.frozen():
+            for _ in range(_STEPS):
+                loss = self._hopes(designs, specs).sum()
+                (designs.grad,) = torch.autograd.grad(loss, designs)
+                mover.step()
+                with torch.no_grad():
+                    designs.copy_(torch.minimum(torch.maximum(designs, low), high))
+        return self._hardened(designs.detach())
+
+    def pick(self, designs: Tensor, specs: SpecTensors, count: int, radius: float) -> Tensor:
+        """The designs worth a real evaluation.
+
+        Every fourth has the best expectation over all networks, the others are the best of one network each.
+
+        Args:
+            designs: shape (members, rows, candidates, coordinates), as :meth:`improve` gives.
+            specs: what to aim at.
+            count: how many for each row.
+            radius: of the trust region; picks keep a tenth of it apart.
+
+        Returns:
+            Shape (rows, ranks, coordinates) with ``ranks >= count`` where there are enough: the first ``count`` are
+            the picks, the others stand by.
+        """
+        members, rows, candidates, dim = designs.shape
+        pooled = designs.permute(1, 0, 2, 3).reshape(rows, members * candidates, dim)
+        with torch.no_grad():
+            each = self._hopes(pooled.expand(members, *pooled.shape), specs)
+        return torch.stack([self._diverse(pooled[row], each[:, row], count, radius) for row in range(rows)])
+
+    def _diverse(self, pool: Tensor, hopes_of: Tensor, count: int, radius: float) -> Tensor:
+        mean = torch.argsort(hopes_of.mean(0)).tolist()
+        single = [torch.argsort(hope).tolist() for hope in hopes_of]
+        apart = 0.1 * radius * pool.shape[1] ** 0.5
+        chosen: list[int] = []
+        for position in range(min(2 * count, len(pool))):
+            member = int(torch.randint(len(single), (1,), generator=self._generator))
+            order = mean if position % 4 == 0 else single[member]
+            chosen.append(self._next(order, chosen, pool, apart))
+        return pool[chosen]
+
+    @staticmethod
+    def _next(order: list[int], chosen: list[int], pool: Tensor, apart: float) -> int:
+        """The first of an order that keeps apart from those chosen, else the first that is not chosen."""
+        if not chosen:
+            return order[0]
+        taken = set(chosen)
+        lead = order[:64]
+        distance = torch.cdist(pool[lead], pool[chosen]).min(1).values
+        for candidate, far in zip(lead, distance.tolist(), strict=True):
+            if far > apart and candidate not in taken:
+                return candidate
+        return next(candidate for candidate in order if candidate not in taken)
+
+    def _hopes(self, designs: Tensor, specs: SpecTensors) -> Tensor:
+        """Shape (members, rows, candidates, coordinates) to (members, rows, candidates)."""
+        members, rows, candidates, dim = designs.shape
+        flat = self._model.predict(designs.reshape(members, rows * candidates, dim))
+        shape = (members, rows, candidates, -1)
+        # Specs differ along the rows: candidates come first for the score, and go back behind.
+        metrics = flat.metrics.reshape(shape).transpose(1, 2)
+        measured = flat.measured.reshape(shape).transpose(1, 2)
+        return hopes(Prediction(metrics, measured), specs).transpose(1, 2)
+
+    def _hardened(self, designs: Tensor) -> Tensor:
+        for columns in self._choices:
+            best = designs[..., columns].argmax(-1)
+            designs[..., columns] = torch.nn.functional.one_hot(best, len(columns)).float()
+        return designs
+
+
+def _choice_columns(graph: DesignGraph) -> list[list[int]]:
+    groups: dict[int, list[int]] = {}
+    for entry in graph.entries:
+        if entry.alternative:
+            groups.setdefault(entry.variable, []).append(entry.column)
+    return list(groups.values())

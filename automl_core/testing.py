@@ -95,11 +95,11 @@ def check_optimizer(name: str, *, dims: Sequence[int] = (1, 1000)) -> None:
         AssertionError: it breaks one of them.
     """
     toys: list[tuple[Problem, Specs]] = [(Cliff(), Cliff.specs), (Kinds(), Kinds.specs), (Corners(), Corners.specs)]
-    for problem, specs in toys:
-        here = _history(name, problem, specs, seed=3, batches=6)
-        with get_context("spawn").Pool(1) as other:
+    with get_context("spawn").Pool(1) as other:
+        for problem, specs in toys:
+            here = _history(name, problem, specs, seed=3, batches=6)
             there = other.apply(_history, (name, problem, specs, 3, 6))
-        assert here == there, "the same seed gives the same designs in another process"
+            assert here == there, "the same seed gives the same designs in another process"
     assert _history(name, Rosenbrock(3), Rosenbrock.specs, 1, 4) != _history(
         name, Rosenbrock(3), Rosenbrock.specs, 2, 4
     )

@@ -6,26 +6,30 @@ import hashlib
 import math
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from automl_core.budget import Budget
 from automl_core.errors import EvaluationError, InputError, RecordError
-from automl_core.optimizers import make
+from automl_core.agent.policy_files import kind_of
+from automl_core.optimizers import Optimizer, Targeted, Transferable, make
 from automl_core.optimizers.portfolio import choose
 from automl_core.pool import Pool
-from automl_core.problem import Evaluation
+from automl_core.problem import Evaluation, Trial
 from automl_core.record import Record
 from automl_core.runs import RECORD
+from automl_core.specs import Specs
 from automl_core.study import BATCH, Stop, StopReason, Study
 from circuits.calibration import Calibration, calibrate, remedy_for, start_of
 from circuits.design_space import moved_starts
+from circuits.earlier import earlier_trials, fingerprint
 from circuits.problem import CircuitProblem
 from circuits.specfile import read_spec
+from circuits.targetfile import read_targets
 
-__all__ = ["Settings", "SizingRun"]
+__all__ = ["Settings", "SizingRun", "digest", "refuse_dead_start"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,9 @@ class Settings:
         seed: of the study.
         timeout: seconds an evaluation may take on a bench; ``None``: max(1 s, 20 times the measured cost).
         stop: when to end; ``None``: at the first design that meets all specs, or at a stall where a spec has a goal.
+        policy: the folder of a policy to begin from.
+        earlier: folders of runs to begin from.
+        targets: a file of ranges: the run trains a policy over them.
     """
 
     optimizer: str = "auto"
@@ -45,10 +52,16 @@ class Settings:
     seed: int = 0
     timeout: float | None = None
     stop: Literal["met", "stall", "budget"] | None = None
+    policy: str | None = None
+    earlier: tuple[str, ...] = ()
+    targets: str | None = None
 
 
 class SizingRun:
-    """A problem, its record and what decides its history. Make one by :meth:`begin` or :meth:`reopen`."""
+    """A problem, its record and what decides its history. Make one by :meth:`begin` or :meth:`reopen`.
+
+    A run that trains a policy is one whose optimizer aims at targets drawn from ranges, and that saves what it learnt.
+    """
 
     def __init__(self, folder: Path, problem: CircuitProblem, record: Record) -> None:
         self.folder = folder
@@ -74,9 +87,13 @@ class SizingRun:
         """
         budget = Budget.parse(settings.budget)
         problem = CircuitProblem(read_spec(spec_path))
-        make(settings.optimizer, problem.space, problem.spec.specs, 0, budget)  # an unknown name is refused before work
+        settings = _settled(settings)
+        specs = _specs(problem, settings.targets)
+        trial_run = make(settings.optimizer, problem.space, specs, 0, budget)  # what is wrong is refused before work
+        _begin_from(trial_run, settings.policy)
+        earlier = _earlier(problem, settings)
         measured = calibrate(problem, limit_seconds=settings.timeout)
-        _refuse_dead_start(problem, measured)
+        refuse_dead_start(problem, measured)
         planned = Budget(budget.evaluations, budget.seconds, measured.seconds or None)
         optimizer, reason = settings.optimizer, "asked for"
         if optimizer == "auto":
@@ -88,7 +105,8 @@ class SizingRun:
             "kind": "sizing",
             "command": command,
             "spec": str(spec_path.resolve()),
-            "digest": _digest(problem),
+            "digest": digest(problem) | _digest_of_files(settings),
+            "circuit": fingerprint(problem),
             "seed": settings.seed,
             "settings": asdict(settings),
             "optimizer": optimizer,
@@ -101,6 +119,8 @@ class SizingRun:
         }
         for name, value in facts.items():
             record.write_fact(name, value)
+        if earlier:
+            record.write_earlier(earlier)
         problem.limit_seconds, problem.modes = measured.limit_seconds, dict(measured.modes)
         problem.__dict__.pop("benches", None)
         run = cls(folder, problem, record)
@@ -123,7 +143,8 @@ class SizingRun:
             )
         spec = read_spec(Path(facts["spec"]))
         problem = CircuitProblem(spec, limit_seconds=facts["limit_seconds"], modes=facts["modes"])
-        changed = [name for name, digest in _digest(problem).items() if facts["digest"].get(name) != digest]
+        now = digest(problem) | _digest_of_files(_settings_of(facts))
+        changed = [name for name, checksum in now.items() if facts["digest"].get(name) != checksum]
         if changed:
             raise RecordError(
                 f"{changed[0]} has changed since the run began, so its trials are not of this circuit",
@@ -138,23 +159,100 @@ class SizingRun:
         problem = self.problem
         return [*problem.spec.warnings, *moved_starts(problem.spec, problem.decks, problem.space)]
 
-    def execute(self, jobs: int, progress: Callable[[Study], None]) -> tuple[Study, StopReason]:
-        """Run the study to its end, replaying what the record holds already."""
-        facts, specs = self.facts, self.problem.spec.specs
+    def execute(
+        self, jobs: int, progress: Callable[[Study], None], say: Callable[[str], None] = lambda _: None
+    ) -> tuple[Study, StopReason]:
+        """Run the study to its end, replaying what the record holds already.
+
+        Args:
+            jobs: workers.
+            progress: called after every batch.
+            say: hears what a policy brought and what begins afresh.
+        """
+        facts, settings = self.facts, _settings_of(self.facts)
+        specs = _specs(self.problem, settings.targets)
         budget = Budget(**facts["budget"])
         optimizer = make(facts["optimizer"], self.problem.space, specs, facts["seed"], budget)
+        said = _begin_from(optimizer, settings.policy)
+        if said is not None:
+            say(said)
+        if settings.targets is not None and isinstance(optimizer, Targeted):
+            optimizer.aim(read_targets(Path(settings.targets), self.problem.spec.specs))
+        self.problem.observe = isinstance(optimizer, Transferable) and optimizer.observes
         with self.problem, Pool(self.problem, jobs) as pool:
-            study = Study(self.problem, specs, pool, self.record, seed=facts["seed"], budget=budget, progress=progress)
+            study = Study(
+                self.problem,
+                specs,
+                pool,
+                self.record,
+                seed=facts["seed"],
+                budget=budget,
+                earlier=self.record.earlier(),
+                progress=progress,
+            )
             try:
                 reason = study.run(optimizer, stop=cast("Stop | None", facts["settings"]["stop"]), batch=facts["batch"])
+                if settings.targets is not None and isinstance(optimizer, Transferable):
+                    optimizer.save(self.folder)
             except BaseException:
                 self.problem.stop()  # the children first: the pool waits for whoever waits for them
                 raise
         return study, reason
 
 
-def _refuse_dead_start(problem: CircuitProblem, measured: Calibration) -> None:
-    """A start that gives no figures is most likely a deck that is wrong; a search from there is time lost."""
+def _settled(settings: Settings) -> Settings:
+    """The optimizer that a policy belongs to, where none was asked for."""
+    if settings.optimizer != "auto":
+        return settings
+    if settings.policy is not None:
+        return replace(settings, optimizer=kind_of(Path(settings.policy)))
+    return settings if settings.targets is None else replace(settings, optimizer="seq2seq")
+
+
+def _settings_of(facts: Mapping[str, Any]) -> Settings:
+    kept = facts["settings"]
+    return Settings(**{**kept, "earlier": tuple(kept["earlier"])})
+
+
+def _specs(problem: CircuitProblem, targets: str | None) -> Specs:
+    """What orders the designs: the spec's own bounds, or the target in the middle of the ranges."""
+    specs = problem.spec.specs
+    return specs if targets is None else read_targets(Path(targets), specs).middle
+
+
+def _begin_from(optimizer: Optimizer, policy: str | None) -> str | None:
+    """Load a policy; what the optimizer says of it."""
+    if policy is None:
+        return None
+    if not isinstance(optimizer, Transferable):
+        kind = kind_of(Path(policy))
+        raise InputError(
+            "this optimizer begins from no policy", place=policy, remedy=f"leave --optimizer out, or ask for {kind}"
+        )
+    return optimizer.load(Path(policy))
+
+
+def _earlier(problem: CircuitProblem, settings: Settings) -> list[Trial]:
+    """Trials of the runs that were named, and of the policy where it was trained on this circuit."""
+    found = [trial for folder in settings.earlier for trial in earlier_trials(Path(folder), problem)]
+    if settings.policy is not None and (Path(settings.policy) / RECORD).is_file():
+        found += earlier_trials(Path(settings.policy), problem, required=False)
+    return found
+
+
+def _digest_of_files(settings: Settings) -> dict[str, str]:
+    """Checksums of the policy and of the ranges."""
+    files = [] if settings.policy is None else sorted(Path(settings.policy).glob("policy.*"))
+    files += [] if settings.targets is None else [Path(settings.targets)]
+    return {str(file): hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest() for file in files}
+
+
+def refuse_dead_start(problem: CircuitProblem, measured: Calibration) -> None:
+    """A start that gives no figures is most likely a deck that is wrong; a search from there is time lost.
+
+    Raises:
+        InputError: the start fails, or none of its metrics can be measured.
+    """
     deck = str(next(iter(problem.spec.decks.values())))
     if isinstance(measured.start, EvaluationError):
         raise InputError(
@@ -182,7 +280,7 @@ def unmeasured(problem: CircuitProblem) -> list[str]:
     return [f"{problem.spec.place('measures', name)}: {name}: {note}" for name, note in notes.items()]
 
 
-def _digest(problem: CircuitProblem) -> dict[str, str]:
+def digest(problem: CircuitProblem) -> dict[str, str]:
     """Checksum of all that the figures depend on: the spec, and each deck with what it includes."""
     texts = {str(problem.spec.path.resolve()): problem.spec.path.read_text(encoding="utf-8")}
     texts |= {str(problem.decks[name].path): "\n".join(bench.lines) for name, bench in problem.benches.items()}

@@ -10,6 +10,7 @@ import typer
 
 from automl_core.errors import SizewiseError
 from circuits import commands as circuit_commands
+from sizewise.comparing import compare
 
 __all__ = ["app", "main"]
 
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 for command in circuit_commands.COMMANDS:
     app.command()(command)
+app.command()(compare)
 
 
 def _show_version(wanted: bool) -> None:

@@ -22,9 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in circuit_commands.COMMANDS:
+for command in (*circuit_commands.COMMANDS, compare):
     app.command()(command)
-app.command()(compare)
 
 
 def _show_version(wanted: bool) -> None:

@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS"]
 
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+_Policy = Annotated[
+    Path | None, typer.Option(help="A policy to begin from: a folder that `train` made.", show_default=False)
+]
+_Earlier = Annotated[
+    list[Path] | None,
+    typer.Option("--from", help="A run to begin from; its trials are scored by these specs.", show_default=False),
+]
 _Jobs = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Workers; 0: one a core.", show_default=False)]
 
 
@@ -92,13 +99,15 @@ def size(
         Literal["met", "stall", "budget"] | None,
         typer.Option(help="When to end; by default met, or stall where a spec has a goal.", show_default=False),
     ] = None,
+    policy: _Policy = None,
+    earlier: _Earlier = None,
     json: _Json = False,
 ) -> None:
     """Size a circuit: vary its parameters until ngspice says that every spec is met."""
     from automl_core.runs import new_run_folder
     from circuits.sizing import Settings, SizingRun
 
-    settings = Settings(optimizer, budget, seed, timeout, stop)
+    settings = Settings(optimizer, budget, seed, timeout, stop, _absolute(policy), _folders(earlier))
     folder = output
     made: list[Path] = []
 
@@ -110,6 +119,34 @@ def size(
     _finish(run, jobs, json=json)
 
 
+def train(
+    spec: Annotated[Path, typer.Argument(help="The spec file.")],
+    targets: Annotated[Path, typer.Option(help="A file of ranges: metric: {min: [LEAST, GREATEST], scale: log}.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The policy's folder; runs/NAME-policy-N by default.")
+    ] = None,
+    optimizer: Annotated[str, typer.Option(help="The agent: seq2seq or gcn.")] = "seq2seq",
+    budget: Annotated[str, typer.Option(help="Evaluations (5000) or wall time (30s, 10m, 2h).")] = "5000",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same history.")] = 0,
+    jobs: _Jobs = 0,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.001, help="Seconds an evaluation may take; 20 times its measured cost.")
+    ] = None,
+    policy: _Policy = None,
+    earlier: _Earlier = None,
+) -> None:
+    """Train a policy over ranges of targets; `size SPEC --policy POLICY` then meets an unseen one in a handful."""
+    from automl_core.runs import new_run_folder
+    from circuits.sizing import Settings, SizingRun
+
+    settings = Settings(
+        optimizer, budget, seed, timeout, "budget", _absolute(policy), _folders(earlier), _absolute(targets)
+    )
+    name = f"{spec.parent.resolve().name if spec.stem == 'spec' else spec.stem}-policy"
+    run = SizingRun.begin(spec, lambda: new_run_folder(output, name), settings, _command_line())
+    _finish_training(run, jobs)
+
+
 def resume(
     run: Annotated[Path, typer.Argument(help="The folder of a run.")],
     jobs: _Jobs = 0,
@@ -118,7 +155,11 @@ def resume(
     """Go on with a run that was stopped, killed or cut off; no simulation is repeated."""
     from circuits.sizing import SizingRun
 
-    _finish(SizingRun.reopen(run), jobs, json=json)
+    opened = SizingRun.reopen(run)
+    if opened.trains:
+        _finish_training(opened, jobs)
+    else:
+        _finish(opened, jobs, json=json)
 
 
 def apply(
@@ -133,7 +174,7 @@ def apply(
     typer.echo(f"wrote {', '.join(map(str, applied.files))}")
 
 
-COMMANDS: tuple[Callable[..., None], ...] = (init, check, size, resume, apply)
+COMMANDS: tuple[Callable[..., None], ...] = (init, check, size, train, resume, apply)
 
 
 def _finish(run: SizingRun, jobs: int, *, json: bool) -> None:
@@ -164,6 +205,32 @@ def _finish(run: SizingRun, jobs: int, *, json: bool) -> None:
         show(console, study, reason, results)
     if study.best_score is None or not study.best_score.feasible:
         raise typer.Exit(1)
+
+
+def _finish_training(run: SizingRun, jobs: int) -> None:
+    """Run a training to its end and say where the policy is."""
+    from automl_core.report.live import LiveView
+    from circuits.units import engineering
+
+    console = _console()
+    _announce(run, console)
+    try:
+        with LiveView(console, engineering, f"training on {run.problem.spec.path}") as view:
+            study, _ = run.execute(jobs or os.cpu_count() or 1, view, console.print)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"`sizewise resume {shlex.quote(str(run.folder))}` goes on from here\n")
+        raise typer.Exit(130) from None
+    console.print(f"trained on {study.spent} evaluations in {study.elapsed:.1f} s", highlight=False)
+    use = f"`sizewise size SPEC --policy {shlex.quote(str(run.folder))}` uses it"
+    console.print(f"policy {run.folder}: {use}", highlight=False, soft_wrap=True)
+
+
+def _absolute(path: Path | None) -> str | None:
+    return None if path is None else str(path.resolve())
+
+
+def _folders(paths: list[Path] | None) -> tuple[str, ...]:
+    return tuple(str(path.resolve()) for path in paths or ())
 
 
 def _announce(run: SizingRun, console: Console) -> None:

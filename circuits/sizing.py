@@ -13,7 +13,6 @@ from typing import Any, Literal, cast
 
 from automl_core.budget import Budget
 from automl_core.errors import EvaluationError, InputError, RecordError
-from automl_core.agent.policy_files import kind_of
 from automl_core.optimizers import Optimizer, Targeted, Transferable, make
 from automl_core.optimizers.portfolio import choose
 from automl_core.pool import Pool
@@ -154,6 +153,11 @@ class SizingRun:
         return cls(folder, problem, record)
 
     @property
+    def trains(self) -> bool:
+        """Whether it trains a policy rather than sizing a circuit."""
+        return _settings_of(self.facts).targets is not None
+
+    @property
     def warnings(self) -> list[str]:
         """What is probably not meant, and starts that had to move."""
         problem = self.problem
@@ -205,8 +209,15 @@ def _settled(settings: Settings) -> Settings:
     if settings.optimizer != "auto":
         return settings
     if settings.policy is not None:
-        return replace(settings, optimizer=kind_of(Path(settings.policy)))
+        return replace(settings, optimizer=_kind_of(settings.policy))
     return settings if settings.targets is None else replace(settings, optimizer="seq2seq")
+
+
+def _kind_of(policy: str) -> str:
+    """The optimizer that a policy belongs to."""
+    from automl_core.agent.policy_files import kind_of  # only here: it costs the import of torch
+
+    return kind_of(Path(policy))
 
 
 def _settings_of(facts: Mapping[str, Any]) -> Settings:
@@ -225,10 +236,8 @@ def _begin_from(optimizer: Optimizer, policy: str | None) -> str | None:
     if policy is None:
         return None
     if not isinstance(optimizer, Transferable):
-        kind = kind_of(Path(policy))
-        raise InputError(
-            "this optimizer begins from no policy", place=policy, remedy=f"leave --optimizer out, or ask for {kind}"
-        )
+        remedy = f"leave --optimizer out, or ask for {_kind_of(policy)}"
+        raise InputError("this optimizer begins from no policy", place=policy, remedy=remedy)
     return optimizer.load(Path(policy))
 
 

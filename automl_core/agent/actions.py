@@ -33,6 +33,8 @@ def coordinates(heads: Tensor, current: Tensor, present: Tensor, entries: Sequen
     moved = (current + REACH * torch.tanh(heads)).clamp(0.0, 1.0)
     guessed = torch.sigmoid(heads)
     numbers = torch.where(present > 0, moved, guessed)
+    if not any(entry.alternative for entry in entries):
+        return numbers
     parts = []
     for columns in _groups(entries):
         if not entries[columns[0]].alternative:

@@ -35,14 +35,16 @@ __all__ = ["Agent", "Gcn", "GcnWithoutModel", "Seq2Seq", "Seq2SeqWithoutModel"]
 
 _LEAST_WARMUP, _MOST_WARMUP = 16, 64
 _ELITES = 24
-_COPIES = 8
-"""Pseudo-samples of each elite."""
+_COPIES = 192
+"""Pseudo-samples of the elites."""
 _NOISE, _LEAST_NOISE = 0.5, 0.03
 """Exploration: a standard deviation that decays geometrically over the budget (AMC, HAQ: 0.5 · 0.95ⁿ, 0.5 · 0.99ⁿ)."""
 _GUESSES = 24
 """Designs that the policy proposes to imagination."""
 _LESSONS = 64
 """Targets drawn at an ask to train the policy on."""
+_FEW = 2
+"""Designs proposed at once by an agent that begins from a policy."""
 _RADIUS, _LEAST_RADIUS, _MOST_RADIUS = 0.2, 0.008, 0.4
 _KEPT_EVERY = 4
 """Asks between two checkpoints: what comes after the last one is replayed."""
@@ -113,7 +115,9 @@ class Agent:
         self._targets = targets
 
     def ask(self, n: int) -> Array:
-        """Learn, then propose up to ``n`` designs."""
+        """Learn, then propose up to ``n`` designs; with a policy few at first, for the first ones may well do."""
+        if self._policy is not None and self._targets is None:
+            n = min(n, _FEW + self._asked // 4)
         self._asked += n
         self._asks += 1
         if self._policy is None and len(self._memory) < self._warmup:
@@ -152,18 +156,20 @@ class Agent:
         if not self.settings.model:
             ranked = [self._drawn(networks, specs[row], elites[row], 2 * count) for row in range(len(specs))]
         else:
-            bases = torch.stack([self._bases(networks, specs[row], elites[row]) for row in range(len(specs))])
+            share = 1 / len(specs)  # of the candidates, for each of the specs
+            bases = torch.stack([self._bases(networks, specs[row], elites[row], share) for row in range(len(specs))])
             improved = networks.imagination.improve(bases, tensors, self._radius)
             picks = networks.imagination.pick(improved, tensors, count, self._radius)
             ranked = [Decision(self._graph, self._allowed, len(row)).clip(row) for row in picks]
         return self._unknown(ranked, count)
 
-    def _bases(self, networks: Networks, specs: Specs, elites: Tensor) -> Tensor:
+    def _bases(self, networks: Networks, specs: Specs, elites: Tensor, share: float) -> Tensor:
         """Where imagination begins: pseudo-samples around the best designs, and what the policy proposes."""
         designs = self._memory.designs[elites]
-        which = torch.randint(len(designs), (_ELITES * _COPIES,), generator=networks.generator)
+        which = torch.randint(len(designs), (max(int(_COPIES * share), 16),), generator=networks.generator)
         copies = networks.imagination.pseudo_samples(designs[which], self._radius)
-        return torch.cat([copies, self._drawn(networks, specs, elites, _GUESSES)])
+        guesses = self._drawn(networks, specs, elites, max(int(_GUESSES * share), 4)) if _GUESSES else copies[:0]
+        return torch.cat([copies, guesses])
 
     def _drawn(self, networks: Networks, specs: Specs, elites: Tensor, count: int) -> Tensor:
         """What the policy makes of the best designs, and of none, with exploration; shape (count, coordinates)."""

@@ -26,10 +26,14 @@ class NamedRows(nn.Module):
         self.positions = {name: position for position, name in enumerate(dict.fromkeys(names))}
         rows = torch.randn(len(self.positions), width, generator=generator) * gain / math.sqrt(width)
         self.rows = nn.Parameter(rows)
+        self._found: dict[tuple[str, ...], Tensor] = {}
 
     def forward(self, names: Sequence[str]) -> Tensor:
         """Shape (names, width)."""
-        return self.rows[[self.positions[name] for name in names]]
+        key = tuple(names)
+        if key not in self._found:
+            self._found[key] = torch.tensor([self.positions[name] for name in key], dtype=torch.long)
+        return self.rows.index_select(0, self._found[key])
 
 
 def saved_tensors(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, list[str]]]:

@@ -45,13 +45,15 @@ class Settings:
         model: whether it imagines.
         width: of a token.
         rows: situations in an update.
+        updates: of the policy and its critic, for each evaluation.
         model_steps: gradient steps of the model at an ask.
     """
 
     policy: str = "seq2seq"
     model: bool = True
     width: int = 48
-    rows: int = 32
+    rows: int = 64
+    updates: float = 0.125
     model_steps: int = 60
 
 
@@ -97,11 +99,11 @@ class Networks:
             designs = np.stack([self._graph.relaxation.expand(trial.unit) for trial in trials])
             self.model.add(designs, [trial.metrics for trial in trials])
 
-    def learn(self, updates: int, specs: Sequence[Specs], ask: Ask | None) -> None:
+    def learn(self, evaluations: int, specs: Sequence[Specs], ask: Ask | None) -> None:
         """Learn from memory.
 
         Args:
-            updates: of the policy and the critic.
+            evaluations: that are about to be asked for; what is learnt before is in proportion.
             specs: what the policy is trained towards: one, or several to draw from.
             ask: ``allowed`` of the problem.
         """
@@ -109,7 +111,7 @@ class Networks:
         focus = _focus(losses.mean(0))
         if self._settings.model:
             self.model.fit(self._settings.model_steps, focus=focus)
-        for _ in range(updates):
+        for _ in range(max(round(self._settings.updates * evaluations), 1)):
             self._update(specs, losses, focus, ask)
 
     def _update(self, specs: Sequence[Specs], losses: Tensor, focus: Tensor, ask: Ask | None) -> None:

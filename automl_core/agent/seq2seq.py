@@ -61,6 +61,9 @@ class Seq2SeqPolicy(nn.Module):
         super().__init__()
         self._graph = graph
         self._reported = tuple(reported)
+        self._names = tuple(
+            entry.heads[0] for entry in graph.entries
+        )  # in the order of the columns, hence of the steps
         self.encoder = encoder
         self.body = Seq2SeqBody(graph, width, generator)
         self.previous = NamedRows(graph.heads, width, generator)
@@ -96,20 +99,21 @@ class Seq2SeqPolicy(nn.Module):
         hidden = memory.mean(1)
         fed = torch.zeros_like(hidden)
         decision = Decision(self._graph, ask, len(state))
+        heads, levels = self.heads(self._names), self.levels(self._names)[:, 0]
+        previous = self.previous(self._names)
         decided: list[Tensor] = []
         for step in self._graph.steps:
             told = decision.told()
             hidden = self.cell(torch.cat([memory[:, step.node], fed + self._said(told)], dim=1), hidden)
             out = self._attend(hidden, memory)
-            columns = [entry.column for entry in step.entries]
-            names = [entry.heads[0] for entry in step.entries]
-            raw = out @ self.heads(names).T + self.levels(names)[:, 0]
+            columns = slice(step.entries[0].column, step.entries[-1].column + 1)
+            raw = torch.addmm(levels[columns], out, heads[columns].T)
             wanted = coordinates(raw, state.current[:, columns], state.present, step.entries)
             if deviation > 0 and generator is not None:
                 wanted = explored(wanted, deviation, step.entries, generator)
             values = _settled(wanted, step, decision, told)
             decided.append(values)
-            fed = (2 * values - 1) @ self.previous(names)
+            fed = (2 * values - 1) @ previous[columns]
         return torch.cat(decided, dim=1)
 
     def _said(self, told: Told | None) -> Tensor:
@@ -120,8 +124,8 @@ class Seq2SeqPolicy(nn.Module):
         return said
 
     def _attend(self, hidden: Tensor, memory: Tensor) -> Tensor:
-        scores = torch.einsum("bw,bnw->bn", self.query(hidden), memory) / memory.shape[-1] ** 0.5
-        seen = torch.einsum("bn,bnw->bw", torch.softmax(scores, dim=1), memory)
+        scores = torch.bmm(memory, self.query(hidden).unsqueeze(2)) / memory.shape[-1] ** 0.5
+        seen = (torch.softmax(scores, dim=1) * memory).sum(1)
         blended: Tensor = torch.tanh(self.blend(torch.cat([hidden, seen], dim=1)))
         return blended
 

@@ -119,7 +119,7 @@ class StateEncoder(nn.Module):
         observed = state.observed @ self.observations(self._observations)
         placed = self.slots(state.current) * state.present.unsqueeze(-1)
         rows = self.metrics(self._metrics).view(len(self._metrics), len(SPEC_FIELDS), self.width)
-        specs = torch.einsum("bmf,mfw->bw", state.specs, rows) / max(len(self._metrics), 1) ** 0.5
+        specs = state.specs.flatten(1) @ rows.flatten(0, 1) / max(len(self._metrics), 1) ** 0.5
         context = self.context(specs + state.present * self.present)
         tokens: Tensor = nodes + observed + placed + context.unsqueeze(1)
         return tokens

@@ -18,8 +18,9 @@ if TYPE_CHECKING:  # the names alone cost nothing: the command line's help lists
     from automl_core.problem import Allowed, Trial
     from automl_core.space import Array, DesignSpace, Point
     from automl_core.specs import Specs
+    from automl_core.targets import Targets
 
-__all__ = ["Checkpointed", "Factory", "Masked", "Optimizer", "Transferable", "names", "make"]
+__all__ = ["Checkpointed", "Factory", "Masked", "Optimizer", "Targeted", "Transferable", "names", "make"]
 
 
 class Optimizer(Protocol):
@@ -89,6 +90,14 @@ class Transferable(Optimizer, Protocol):
 
     def save(self, policy: Path) -> None:
         """Write what was learnt into a folder."""
+
+
+@runtime_checkable
+class Targeted(Optimizer, Protocol):
+    """An optimizer that can be trained over a range of targets."""
+
+    def aim(self, targets: Targets) -> None:
+        """Propose every design for a target drawn from these."""
 
 
 Factory: TypeAlias = "Callable[[DesignSpace, Specs, int, Budget], Optimizer]"

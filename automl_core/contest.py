@@ -169,10 +169,11 @@ class Contest:
         Raises:
             RecordError: there is one, or it cannot be read.
         """
-        if not self.path.exists():
-            return
-        with Record.open(self.path) as record:
-            facts = record.facts()
+        if self.path.exists():
+            with Record.open(self.path) as record:
+                self._check(record.facts())
+
+    def _check(self, facts: Mapping[str, Any]) -> None:
         for name, value in self.settings.items():
             if facts.get(name) != value:
                 raise RecordError(
@@ -191,8 +192,9 @@ class Contest:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(self.path), self._record() as record:
-            self.check()
-            if "outcome" not in record.facts():
+            facts = record.facts()
+            self._check(facts)
+            if "outcome" not in facts:
                 record.write_fact("failure", None)
                 record.write_fact("outcome", self._outcome_of(record))
 
@@ -210,7 +212,7 @@ class Contest:
         """What it came to so far.
 
         Raises:
-            RecordError: the record cannot be read.
+            RecordError: the record cannot be read, or other settings made it.
         """
         known = (self.entry.name, self.optimizer, self.seed, self.evaluations)
         specs = self.entry.specs
@@ -218,6 +220,7 @@ class Contest:
             return Outcome(*known, "unfinished", Curve([], specs))
         with Record.open(self.path) as record:
             facts = record.facts()
+            self._check(facts)
             end = facts.get("outcome")
             if end is not None:
                 curve = Curve.from_json(end.pop("curve"), specs)

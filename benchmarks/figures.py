@@ -34,7 +34,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from importlib import metadata
 from pathlib import Path
 from types import NoneType
@@ -148,6 +148,15 @@ def split_bar(bar: str) -> tuple[str, float]:
     return found[1], float(found[2])
 
 
+@dataclass(frozen=True)
+class Table:
+    """What stands behind the figures, for people: shown as it is, held to no bar."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
 class Figures:
     """The table of one run of a benchmark. The clock starts when it is made.
 
@@ -160,6 +169,7 @@ class Figures:
         self.args = args
         self.script = Path(script or sys.argv[0]).name
         self.figures: list[Figure] = []
+        self.tables: list[Table] = []
         self._started = time.perf_counter()
 
     def add(self, name: str, value: float, bar: str | None = None) -> Figure:
@@ -167,6 +177,10 @@ class Figures:
         figure = Figure(name, value, bar)
         self.figures.append(figure)
         return figure
+
+    def show(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Adds a table of text to the result, and to the page of results; the caller prints it as it sees fit."""
+        self.tables.append(Table(title, columns, rows))
 
     def finish(self) -> int:
         """Prints the table, writes the JSON file that was asked for, and returns the exit status.
@@ -192,6 +206,7 @@ class Figures:
             "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - self._started, 1),
             "figures": [figure.as_json() for figure in self.figures],
+            **({"tables": [asdict(table) for table in self.tables]} if self.tables else {}),
         }
 
     def command(self) -> str:

@@ -68,12 +68,25 @@ def section(name: str, result: Mapping[str, Any]) -> str:
             "|---|---:|---|---|",
             *rows,
             "",
+            *(line for table in result.get("tables", []) for line in table_lines(table)),
             f"`{result['command']}`, seed {result['seed']}, {result['when']}, {duration_text(result['seconds'])}.",
             f"On {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}.",
             f"With {versions}.",
             "",
         ]
     )
+
+
+def table_lines(table: Mapping[str, Any]) -> list[str]:
+    """A table that stands behind the figures, as Markdown; every column after the first is set flush right."""
+    return [
+        f"{cell(table['title'])}:",
+        "",
+        "| " + " | ".join(map(cell, table["columns"])) + " |",
+        "|---|" + "---:|" * (len(table["columns"]) - 1),
+        *("| " + " | ".join(map(cell, row)) + " |" for row in table["rows"]),
+        "",
+    ]
 
 
 def cell(text: str) -> str:

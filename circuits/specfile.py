@@ -238,7 +238,10 @@ class _Checker:
                 remedy=did_you_mean(metric, self._document.measures, "the measures"),
             )
         measure = self._document.measures[metric]
-        expected = KINDS[measure.kind].unit_of(self._arguments(metric, measure)) if measure.kind else None
+        expected = None
+        if measure.kind:
+            run = self._document.analyses[measure.analysis].run
+            expected = KINDS[measure.kind].unit_of(self._arguments(metric, measure), run)
         unit = expected or ""
         if entry.unit:
             unit = check_unit(entry.unit, expected=expected, place=self._source.place(("specs", metric, "unit")))

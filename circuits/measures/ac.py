@@ -49,10 +49,10 @@ _POLARITY = Argument(
 def _transfer(plots: Plots, analysis: str, arguments: Arguments) -> tuple[Floats, NDArray[np.complex128]]:
     """Frequencies and the complex transfer function, shape (n,) each."""
     plot = read(plots, analysis)
-    output = signals.values(plot, arguments["node"]).astype(complex)
+    output = signals.values(plot, arguments["node"])
     if arguments.get("input"):
         output = output / signals.values(plot, arguments["input"])
-    frequency = np.real(plot.scale)
+    frequency = plot.scale
     if frequency.size != output.size or frequency.size == 0:
         raise NotFound(f"the sweep of {analysis!r} gave no transfer function")
     return frequency, output
@@ -282,7 +282,7 @@ AC_KINDS = (
         name="dc_gain",
         meaning="|A| at the lowest frequency of the sweep",
         analyses=("ac",),
-        unit=lambda arguments: arguments["scale"],
+        unit=lambda arguments, command: arguments["scale"],
         arguments=(_NODE, _INPUT, _SCALE),
         figure=_gain,
         reads=_reads,
@@ -292,7 +292,7 @@ AC_KINDS = (
         name="gain",
         meaning="|A| at one frequency, linear in dB between points",
         analyses=("ac",),
-        unit=lambda arguments: arguments["scale"],
+        unit=lambda arguments, command: arguments["scale"],
         arguments=(_NODE, _INPUT, Argument("at", "number", "the frequency in Hz", required=True, low=0), _SCALE),
         figure=_gain,
         reads=_reads,

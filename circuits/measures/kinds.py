@@ -28,7 +28,7 @@ class Kind:
         name: as written in the spec (``kind: phase_margin``).
         meaning: the definition, in a line.
         analyses: the kinds of analysis that it can read ("ac", "op", "tran", "dc", "noise").
-        unit: "dB", "V/s", ...; a function where it depends on the arguments.
+        unit: "dB", "V/s", ...; a function where it depends on the arguments or on the command of the analysis.
         arguments: what it takes.
         figure: (plots, name of the analysis, complete arguments) -> value.
         reads: complete arguments -> names of the vectors read in each analysis that it reads.
@@ -40,7 +40,7 @@ class Kind:
     name: str
     meaning: str
     analyses: tuple[str, ...]
-    unit: str | Callable[[Arguments], str]
+    unit: str | Callable[[Arguments, str], str]
     arguments: tuple[Argument, ...]
     figure: Callable[[Plots, str, Arguments], float]
     reads: Callable[[Arguments], tuple[str, ...]]
@@ -85,9 +85,14 @@ class Kind:
         read = None if value is None else argument.read(value)
         return devices if argument.type == "device" and read == ("all",) and devices is not None else read
 
-    def unit_of(self, arguments: Arguments) -> str:
-        """The unit of the figure for these arguments."""
-        return self.unit if isinstance(self.unit, str) else self.unit(self.complete(arguments))
+    def unit_of(self, arguments: Arguments, command: str = "") -> str:
+        """The unit of the figure.
+
+        Args:
+            arguments: from the spec.
+            command: of the analysis that the measure reads: "noise v(out) iin dec 10 1k 1Meg".
+        """
+        return self.unit if isinstance(self.unit, str) else self.unit(self.complete(arguments), command)
 
     def vectors(self, arguments: Arguments) -> tuple[str, ...]:
         """Names of the vectors that :meth:`compute` asks of every plot that it reads."""

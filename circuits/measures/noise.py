@@ -8,6 +8,8 @@ ln(f2/f1) times the logarithmic mean of q1 and q2.
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,8 @@ __all__ = ["NOISE_KINDS"]
 
 Floats = NDArray[np.float64]
 
+_CURRENT_INPUT = re.compile(r"noise\s+v\([^)]*\)\s+i", re.IGNORECASE)
+"""A noise analysis whose input is a current source, named after the output."""
 _AT = Argument("at", "number", "the frequency in Hz of a density; the integral over the band when absent", low=0)
 _FROM = Argument("from", "number", "the lower end of the band in Hz; that of the analysis when absent", low=0)
 _TO = Argument("to", "number", "the upper end of the band in Hz; that of the analysis when absent", low=0)
@@ -30,7 +34,7 @@ _TO = Argument("to", "number", "the upper end of the band in Hz; that of the ana
 
 def _spectrum(plots: Plots, analysis: str, name: str) -> tuple[Floats, Floats]:
     plot = read(plots, analysis)
-    frequency, density = np.real(plot.scale), np.real(signals.vector(plot, name))
+    frequency, density = plot.scale, signals.vector(plot, name).real
     if frequency.size != density.size or not density.min() > 0:
         raise NotFound(f"the analysis {analysis!r} gave no noise spectrum")
     return frequency, density
@@ -120,12 +124,16 @@ def _rule(analysis: str | None, arguments: Arguments) -> str | None:
     return ordered(analysis, arguments)
 
 
-def _kind(name: str, vector: str, where: str, unit: str) -> Kind:
+def _unit_at_the_input(command: str) -> str:
+    return "A" if _CURRENT_INPUT.match(command.strip()) else "V"
+
+
+def _kind(name: str, vector: str, where: str, unit: Callable[[str], str]) -> Kind:
     return Kind(
         name=name,
         meaning=f"the noise {where}: the density at a frequency, or its root-mean-square over a band",
         analyses=("noise",),
-        unit=lambda arguments: unit if arguments["at"] is None else f"{unit}/√Hz",
+        unit=lambda arguments, command: unit(command) if arguments["at"] is None else f"{unit(command)}/√Hz",
         arguments=(_AT, _FROM, _TO),
         figure=lambda plots, analysis, arguments: _noise(plots, analysis, arguments, vector),
         reads=lambda arguments: (vector,),
@@ -135,6 +143,11 @@ def _kind(name: str, vector: str, where: str, unit: str) -> Kind:
 
 
 NOISE_KINDS = (
-    _kind("input_referred_noise", "inoise_spectrum", "referred to the input source (A where it is a current)", "V"),
-    _kind("output_noise", "onoise_spectrum", "at the output", "V"),
+    _kind(
+        "input_referred_noise",
+        "inoise_spectrum",
+        "referred to the input source (A where it is a current source)",
+        _unit_at_the_input,
+    ),
+    _kind("output_noise", "onoise_spectrum", "at the output", lambda command: "V"),
 )

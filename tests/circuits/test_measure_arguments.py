@@ -60,6 +60,21 @@ def test_units_follow_the_arguments():
 
 
 @pytest.mark.parametrize(
+    ("command", "density", "integral"),
+    [
+        ("noise v(out) vin dec 10 1k 1Meg", "V/√Hz", "V"),
+        ("noise v(out) iin dec 10 1k 1Meg", "A/√Hz", "A"),
+        ("NOISE V(out, ref) I1 dec 10 1k 1Meg", "A/√Hz", "A"),
+        ("noise v(iout) vin dec 10 1k 1Meg", "V/√Hz", "V"),
+    ],
+)
+def test_noise_at_the_input_is_in_the_unit_of_the_source(command: str, density: str, integral: str) -> None:
+    kind = KINDS["input_referred_noise"]
+    assert (kind.unit_of({"at": 1e5}, command), kind.unit_of({}, command)) == (density, integral)
+    assert KINDS["output_noise"].unit_of({}, command) == "V"
+
+
+@pytest.mark.parametrize(
     ("kind", "given", "says"),
     [
         ("phase_margin", {}, "phase_margin needs the argument 'node'"),

@@ -97,6 +97,11 @@ def test_specs_have_their_bounds_weights_and_usual_units(good: SpecFile) -> None
     assert good.warnings == ()
 
 
+def test_a_noise_at_a_current_input_is_in_amperes() -> None:
+    tia = Path(__file__).parents[2] / "netlists/two_stage_tia/spec.yaml"
+    assert read_spec(tia).units["noise"] == "A/√Hz"
+
+
 def test_a_unit_left_out_is_the_measures_own(tmp_path: Path) -> None:
     spec = _read(tmp_path, GOOD.replace("max: 200u, goal: minimize, unit: W", "max: 200u, goal: minimize"))
     assert spec.units["power"] == "W"

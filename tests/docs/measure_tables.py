@@ -36,12 +36,13 @@ def _kinds() -> Iterator[str]:
 
 
 def _units(kind: Kind) -> list[str]:
-    """Every unit that a kind can have, over its choices and with and without its optional numbers."""
+    """Every unit that a kind can have: over its choices, its optional numbers, and inputs of voltage and current."""
     options = [_options(argument) for argument in kind.arguments]
     found: dict[str, None] = {}
     for values in itertools.product(*options):
         given = {a.name: v for a, v in zip(kind.arguments, values, strict=True) if v is not None}
-        found[kind.unit_of(given)] = None
+        for command in ("noise v(out) vin dec 1 1 10", "noise v(out) iin dec 1 1 10"):
+            found[kind.unit_of(given, command)] = None
     return list(found)
 
 

@@ -11,9 +11,10 @@ import orjson
 from automl_core.errors import InputError
 from automl_core.record import Record
 from automl_core.runs import RECORD, write_whole
+from circuits.decks import deck_of
 from circuits.design_space import own_parameters
 from circuits.editing import difference, with_values
-from circuits.netlist import Deck, read_deck
+from circuits.netlist import Deck
 from circuits.specfile import read_spec
 
 __all__ = ["Applied", "apply_best"]
@@ -38,7 +39,7 @@ def apply_best(run: Path, folder: Path) -> Applied:
     with Record.open(run / RECORD) as record:
         spec = read_spec(Path(record.facts()["spec"]))
     point = _best_point(run)
-    decks = [read_deck(path, allowed=spec.include_paths, compat=spec.simulator.compat) for path in spec.decks.values()]
+    decks = [deck_of(spec, bench) for bench in spec.decks]
     derived = {name: entry.expr for name, entry in spec.variables.items() if entry.expr is not None}
     changed: dict[Path, bytes] = {}
     for deck in decks:

@@ -6,7 +6,6 @@ allowed; links are resolved before the comparison. ``.lib file section`` brings 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -163,11 +162,10 @@ class Includes:
         return self.environment[name]
 
     def _refuse(self, resolved: Path, line: Line) -> NoReturn:
-        folder = os.path.relpath(resolved.parent, self.deck.parent)
         refusal = OutsideError(
             f"the deck may not read {resolved}: it lies outside the deck's folder, PDK_ROOT and include_paths",
             place=line.place,
-            remedy=f"if you trust it, add to the spec: include_paths: [{folder}]",
+            remedy=f"if you trust it, allow the folder {resolved.parent}",
         )
         refusal.folder = resolved.parent
         raise refusal

@@ -13,10 +13,10 @@ from automl_core.problem import Evaluation, Request
 from automl_core.space import DesignSpace, Point
 from circuits.alteration import alter_targets
 from circuits.bench import Bench, Measure, Reading
+from circuits.decks import deck_of
 from circuits.design_space import circuit_space, own_parameters
-from circuits.floating import refuse_floating
 from circuits.measures import KINDS
-from circuits.netlist import Deck, read_deck
+from circuits.netlist import Deck
 from circuits.references import check_references
 from circuits.refusals import located
 from circuits.simulator import Outcome, Simulator
@@ -58,7 +58,7 @@ class CircuitProblem:
         self.limit_seconds = limit_seconds
         self.modes = dict(modes or {})
         self.observe = observe
-        self.decks: dict[str, Deck] = {bench: _deck(spec, bench) for bench in spec.decks}
+        self.decks: dict[str, Deck] = {bench: deck_of(spec, bench) for bench in spec.decks}
         check_references(spec, self.decks)
         self.space: DesignSpace = circuit_space(spec, self.decks)
         self._idle: list[_Session] = []
@@ -100,8 +100,7 @@ class CircuitProblem:
         if self.unalterable(name):
             return {}
         deck = self.decks[name]
-        found = alter_targets(deck, own_parameters(deck, self.space.by_name))
-        return {parameter: alteration.targets for parameter, alteration in found.items()}
+        return {parameter: alter.targets for parameter, alter in alter_targets(deck, self._own[name]).items()}
 
     def unalterable(self, bench: str) -> str | None:
         """Why the instances of a bench may not be altered directly; ``None`` where they may."""
@@ -109,12 +108,17 @@ class CircuitProblem:
         derived = next((name for name, entry in self.spec.variables.items() if entry.expr is not None), None)
         if derived is not None:
             return f"{derived} follows from other variables"
-        found = alter_targets(deck, own_parameters(deck, self.space.by_name))
+        found = alter_targets(deck, self._own[bench])
         return next((f"{name}: {found[name].reason}" for name in found if found[name].reason is not None), None)
 
     def values(self, bench: str, point: Point) -> dict[str, float]:
         """What a design sets in one deck."""
-        return {name: float(point[name]) for name in own_parameters(self.decks[bench], point)}
+        return {name: float(point[name]) for name in self._own[bench]}
+
+    @cached_property
+    def _own(self) -> dict[str, list[str]]:
+        """The variables that each deck defines."""
+        return {bench: own_parameters(deck, self.space.by_name) for bench, deck in self.decks.items()}
 
     # The Problem protocol.
 
@@ -194,23 +198,6 @@ class CircuitProblem:
             self._idle.append(session)
 
 
-def _deck(spec: SpecFile, bench: str) -> Deck:
-    """The deck of a bench.
-
-    Raises:
-        InputError: it is missing, wrong, or has a net that floats.
-    """
-    path = spec.decks[bench]
-    if not path.exists():
-        place = spec.place("testbenches", bench) if bench else spec.place("netlist")
-        raise InputError(
-            f"the deck {path} does not exist", place=place, remedy="correct its path, which starts at the spec's folder"
-        )
-    deck = read_deck(path, allowed=spec.include_paths, compat=spec.simulator.compat)
-    refuse_floating(deck, spec.simulator.options)
-    return deck
-
-
 def _complete(measure: Measure, devices: tuple[str, ...]) -> Measure:
     """A measure whose ``devices: all`` names the transistors of its deck."""
     if measure.kind is None:
@@ -233,32 +220,37 @@ class _Session:
             simulator.stop()
 
     def evaluate(self, points: Sequence[Point], problem: CircuitProblem) -> list[Evaluation | EvaluationError]:
-        gathered: list[Evaluation | EvaluationError] = [Evaluation({})] * len(points)
+        answers = [_Answer() for _ in points]
         for name, simulator in self.simulators.items():
-            alive = [position for position, answer in enumerate(gathered) if isinstance(answer, Evaluation)]
+            alive = [position for position, answer in enumerate(answers) if answer.error is None]
             values = [problem.values(name, points[position]) for position in alive]
             try:
                 outcomes = simulator.evaluate_chunk(values, observe=problem.observe)
             except InputError as error:
                 raise located(error, problem.decks[name], simulator.bench.lines) from None
             for position, outcome in zip(alive, outcomes, strict=True):
-                gathered[position] = _joined(gathered[position], outcome, name)
-        return gathered
+                answers[position].add(outcome, name)
+        return [answer.error or Evaluation(answer.metrics, answer.observations, answer.seconds) for answer in answers]
 
 
-def _joined(sofar: Evaluation | EvaluationError, outcome: Outcome, bench: str) -> Evaluation | EvaluationError:
-    """An answer with what one more bench gave; a device that stands on several is observed on the first."""
-    if isinstance(sofar, EvaluationError):
-        return sofar
-    if isinstance(outcome, EvaluationError):
-        problem = f"bench {bench!r}: {outcome.problem}" if bench else outcome.problem
-        return type(outcome)(problem, place=outcome.place, remedy=outcome.remedy)
-    return replace(
-        sofar,
-        metrics={**sofar.metrics, **outcome.metrics},
-        observations={**outcome.observations, **sofar.observations},
-        seconds=sofar.seconds + outcome.seconds,
-    )
+@dataclass
+class _Answer:
+    """What the benches gave of one design so far."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    observations: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: EvaluationError | None = None
+
+    def add(self, outcome: Outcome, bench: str) -> None:
+        """Add what one more bench gave; a device that stands on several is observed on the first."""
+        if isinstance(outcome, EvaluationError):
+            problem = f"bench {bench!r}: {outcome.problem}" if bench else outcome.problem
+            self.error = type(outcome)(problem, place=outcome.place, remedy=outcome.remedy)
+            return
+        self.metrics |= outcome.metrics
+        self.observations = {**outcome.observations, **self.observations}
+        self.seconds += outcome.seconds
 
 
 def _rebuild(path: Path, limit_seconds: float | None, modes: Mapping[str, str], observe: bool) -> CircuitProblem:

@@ -104,3 +104,7 @@ class Reading:
     observations: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     seconds: float = 0.0
     waveforms: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
+
+    def packed(self) -> tuple[object, ...]:
+        """The fields in their order: pickled without the class they take a third of the time at either end."""
+        return (self.metrics, self.notes, self.observations, self.seconds, self.waveforms)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import shutil
 import signal
 import socket
@@ -12,12 +11,12 @@ import subprocess
 import sys
 import tempfile
 import weakref
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from automl_core.errors import InputError, SizewiseError
 from circuits.bench import Bench
+from circuits.channel import Channel
 
 __all__ = ["Child", "Died", "TookTooLong"]
 
@@ -69,8 +68,8 @@ class Child:
         finally:
             theirs.close()
             os.close(beat)
-        self._connection = Connection(ours.detach())
-        self._end = weakref.finalize(self, _end, self.owner, self._process, self._connection, lifeline, self._folder)
+        self._channel = Channel(ours)
+        self._end = weakref.finalize(self, _end, self.owner, self._process, self._channel, lifeline, self._folder)
         self.version = self._load(bench, start_seconds)
         """Of ngspice: "39"."""
 
@@ -86,7 +85,7 @@ class Child:
             Died: it is gone.
         """
         try:
-            self._connection.send_bytes(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
+            self._channel.send(message)
         except OSError:
             raise Died(self._obituary()) from None
 
@@ -98,9 +97,9 @@ class Child:
             Died: it is gone.
         """
         try:
-            if not self._connection.poll(seconds):
-                raise TookTooLong
-            reply: tuple[str, Any] = pickle.loads(self._connection.recv_bytes())
+            reply: tuple[str, Any] = self._channel.receive(seconds)
+        except TimeoutError:
+            raise TookTooLong from None
         except (EOFError, OSError):
             raise Died(self._obituary()) from None
         return reply
@@ -165,11 +164,11 @@ def _environment() -> dict[str, str]:
     return environment | {"PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
-def _end(owner: int, process: subprocess.Popen[bytes], connection: Connection, lifeline: int, folder: str) -> None:
+def _end(owner: int, process: subprocess.Popen[bytes], channel: Channel, lifeline: int, folder: str) -> None:
     """Free what a child took; in a forked copy of the owner only the copies of its channels."""
     if os.getpid() == owner:
         process.kill()  # before its channel closes, so that a thread that waits for a reply sees an end
         process.wait()
         shutil.rmtree(folder, ignore_errors=True)
-    connection.close()
+    channel.close()
     os.close(lifeline)

@@ -188,7 +188,7 @@ def _finish(run: SizingRun, jobs: int, *, json: bool) -> None:
         _announce(run, console)
     try:
         with LiveView(console, engineering, f"sizing {run.problem.spec.path}", quiet=json) as view:
-            study, reason = run.execute(jobs or os.cpu_count() or 1, view)
+            study, reason = run.execute(jobs or os.cpu_count() or 1, view, console.print)
     except KeyboardInterrupt:
         sys.stderr.write(f"`sizewise resume {shlex.quote(str(run.folder))}` goes on from here\n")
         raise typer.Exit(130) from None

@@ -15,8 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from automl_core.errors import EvaluationError, InputError, SizewiseError
 from circuits.bench import Analysis, Bench, Measure, Reading
 from circuits.gate import checked, flattened
@@ -92,8 +90,13 @@ class LoadedDeck:
         self.library = library
         self._bench = bench
         self._points = OperatingPoints(bench.devices)
-        self._stale = False
+        self._settled = True
+        self._failed = False
+        self._expands = False
+        """Whether every point expands the deck anew."""
         self._setters: dict[str, list[str]] = {}
+        self._altered: dict[str, str] = {}
+        """What parameters were altered to since the deck was expanded: what holds already is not altered again."""
         self._load()
         self._stimuli = Stimuli(library, self._send)
         self._steps = [self._step(analysis) for analysis in bench.analyses]
@@ -110,6 +113,8 @@ class LoadedDeck:
     ) -> Reading:
         """Set the parameters, run the analyses, take the measures.
 
+        Whoever waits for the reading can be given it before :meth:`settle` is called.
+
         Args:
             values: by parameter; always the same ones.
             observe: also read the operating points of the devices.
@@ -120,26 +125,38 @@ class LoadedDeck:
             InputError: a parameter that the deck does not have.
             LibraryGone: ngspice gave up; :meth:`words` says why.
         """
+        self.settle()
         start = time.perf_counter()
         self.library.messages.clear()
+        self._settled = False
         try:
             self._set(values)
-            reading = self._run(start, observe, waveforms or {})
+            return self._run(start, observe, waveforms or {})
         except SizewiseError:
-            self._tidy(failed=True)
+            self._failed = True
             raise
-        self._tidy(failed=False)
-        return reading
 
-    def _tidy(self, *, failed: bool) -> None:
-        """Leave the circuit as the deck has it, but for altered instances, which the next point alters anyhow."""
-        self._stimuli.restore()
-        self._stale = failed or any(word in message for message in self.library.messages for word in _HOMOTOPY)
+    def settle(self) -> None:
+        """Leave the circuit as the deck has it, but for altered instances, which the next point alters anyhow.
+
+        Raises:
+            LibraryGone: ngspice could not expand the deck anew.
+        """
+        if self._settled:
+            return
+        said = self.library.said()
+        stale = self._failed or any(word in said for word in _HOMOTOPY)
+        self._settled, self._failed = True, False
         self.library.forget()
+        if stale and not self._expands:
+            self._expand()
+        else:
+            self._stimuli.restore()
 
     def _expand(self) -> None:
         self.library.command(b"reset")
         self._stimuli.expanded()
+        self._altered.clear()
 
     def words(self) -> str:
         """What ngspice said that may be the reason of a fault, on one line."""
@@ -220,24 +237,27 @@ class LoadedDeck:
     # ------------------------------------------------------------------ evaluating
 
     def _set(self, values: Mapping[str, float]) -> None:
-        if self._stale and (self._bench.mode == "alter" or not values):
-            self._expand()
+        self._expands = self._bench.mode != "alter" and bool(values)
         commands: list[str] = []
         for name, value in values.items():
             if name not in self._setters:
                 self._setters[name] = self._setters_of(name)
             if not math.isfinite(value):
                 raise EvaluationError(f"{name} = {value}")
-            commands += [f"{setter}{float(value)!r}" for setter in self._setters[name]]
+            text = repr(float(value))
+            if self._altered.get(name) != text:
+                commands += [setter + text for setter in self._setters[name]]
+                self._altered[name] = text
         self._send(commands)
-        if any(b"rror" in message for message in self.library.messages):
+        if b"rror" in self.library.said():
             self._explain_refusal()
-        if self._bench.mode != "alter" and values:
+        if self._expands:
             self._expand()
 
     def _explain_refusal(self) -> None:
         """Tell a parameter that is not there from a value without a model, after which nothing more would run."""
-        if any(words in message for message in self.library.messages for words in (b"no such", b"not found")):
+        said = self.library.said()
+        if b"no such" in said or b"not found" in said:
             remedy = "vary a .param of the deck's top level" if self._bench.mode != "alter" else 'use the mode "reset"'
             raise InputError(f"a parameter cannot be set: {self.words()}", remedy=remedy)
         raise LibraryGone
@@ -254,14 +274,12 @@ class LoadedDeck:
 
     def _send(self, commands: list[str]) -> None:
         """Run short commands, many to a line: parsing a line costs more than altering a device."""
-        line = ""
-        for command in commands:
-            if line and len(line) + len(command) > _LINE_BYTES:
-                self.library.command(line.encode())
-                line = ""
-            line = f"{line};{command}" if line else command
+        line = ";".join(commands).encode()
+        while len(line) > _LINE_BYTES and (cut := line.rfind(b";", 0, _LINE_BYTES)) > 0:
+            self.library.command(line[:cut])
+            line = line[cut + 1 :]
         if line:
-            self.library.command(line.encode())
+            self.library.command(line)
 
     def _run(self, start: float, observe: bool, waveforms: Mapping[str, tuple[str, ...]]) -> Reading:
         metrics: dict[str, float] = dict.fromkeys((m.name for m in self._bench.measures), math.nan)
@@ -319,10 +337,12 @@ class LoadedDeck:
         return NgspicePlot(library, plots, step.names)
 
     def _deck_lost(self, since: int) -> bool:
-        return any(word in message for message in self.library.messages[since:] for word in _NOT_LOADED)
+        said = self.library.said(since)
+        return any(words in said for words in _NOT_LOADED)
 
     def _aborted(self, since: int) -> bool:
-        return any(b"aborted" in message or b"doAnalyses" in message for message in self.library.messages[since:])
+        said = self.library.said(since)
+        return b"aborted" in said or b"doAnalyses" in said
 
     def _save(self, internals: tuple[str, ...]) -> None:
         line = "save all"
@@ -336,7 +356,8 @@ class LoadedDeck:
     def _measure(self, take: _Take, metrics: dict[str, float], notes: dict[str, str]) -> None:
         library, said = self.library, len(self.library.messages)
         library.command(take.command)
-        failed = any(b"failed" in message or b"rror" in message for message in library.messages[said:])
+        words = library.said(said)
+        failed = b"failed" in words or b"rror" in words
         value = None if failed else library.scalar(library.plot() + b"." + take.vector.encode())
         if value is None or not math.isfinite(value):
             reason = b"; ".join(m.partition(b" ")[2].strip() for m in library.messages[said:]).decode(errors="replace")
@@ -345,16 +366,15 @@ class LoadedDeck:
             metrics[take.metric] = value
 
     def _compute(self, plots: Mapping[str, NgspicePlot], metrics: dict[str, float], notes: dict[str, str]) -> None:
-        with np.errstate(all="ignore"):
-            for measure, kind, arguments in self._builtins:
-                try:
-                    value = float(kind.figure(plots, measure.analysis, arguments))
-                    note = "" if math.isfinite(value) else f"it is {value}"
-                except NotFound as reason:
-                    value, note = math.nan, str(reason)
-                metrics[measure.name] = math.nan if note else value
-                if note:
-                    notes[measure.name] = note
+        for measure, kind, arguments in self._builtins:
+            try:
+                value = float(kind.figure(plots, measure.analysis, arguments))
+                note = "" if math.isfinite(value) else f"it is {value}"
+            except NotFound as reason:
+                value, note = math.nan, str(reason)
+            metrics[measure.name] = math.nan if note else value
+            if note:
+                notes[measure.name] = note
 
     def _waveforms(self, plots: Mapping[str, NgspicePlot], name: str, wanted: tuple[str, ...]) -> Mapping[str, Any]:
         try:

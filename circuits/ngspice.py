@@ -10,21 +10,22 @@ when the *thread* that started the child ends).
 from __future__ import annotations
 
 import os
-import pickle
 import re
 import resource
 import select
 import shutil
 import signal
+import socket
 import sys
 import threading
-from multiprocessing.connection import Connection
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from automl_core.errors import EvaluationError, InputError, MissingError, SizewiseError
 from circuits.bench import Array, Bench
+from circuits.channel import Channel
 from circuits.loaded_deck import LibraryGone, LoadedDeck
 
 __all__ = ["Library", "main"]
@@ -72,6 +73,10 @@ class Library:
         for setting in settings:
             self.command(setting.encode())
         self.messages.clear()
+
+    def said(self, since: int = 0) -> bytes:
+        """All that ngspice wrote from one message on, to look for words in."""
+        return b"\n".join(self.messages[since:])
 
     def load(self, lines: list[str]) -> None:
         """Load a deck; what it says about it is in :attr:`messages`."""
@@ -225,28 +230,40 @@ def _limit(memory_bytes: int) -> None:
             continue
 
 
-def _serve(connection: Connection) -> int:
+def _serve(channel: Channel) -> int:
     """Load the deck that comes first, then answer chunks of points, one reply a point, until the channel closes."""
-    bench: Bench = pickle.loads(connection.recv_bytes())
+    bench: Bench = channel.receive()
     try:
         deck = LoadedDeck(Library(_settings(bench)), bench)
     except SizewiseError as error:
-        connection.send_bytes(pickle.dumps(("refused", error)))
+        channel.send(("refused", error))
         return error.exit_status
-    connection.send_bytes(pickle.dumps(("ready", deck.library.version)))
-    while True:
-        points, observe, waveforms = pickle.loads(connection.recv_bytes())
-        for point in points:
-            try:
-                reply: tuple[str, object] = ("reading", deck.evaluate(point, observe=observe, waveforms=waveforms))
-            except LibraryGone:
-                connection.send_bytes(pickle.dumps(("lost", EvaluationError(deck.words() or "ngspice gave up"))))
-                return 0
-            except InputError as error:
-                reply = ("refused", error)
-            except EvaluationError as error:
-                reply = ("failed", error)
-            connection.send_bytes(pickle.dumps(reply))
+    channel.send(("ready", deck.library.version))
+    try:
+        while True:
+            points, observe, waveforms = channel.receive()
+            for point in points:
+                reply = _reply(deck, point, observe, waveforms)
+                channel.send(reply)
+                if reply[0] == "lost":
+                    return 0
+                deck.settle()  # while the parent reads the reply
+    except LibraryGone:
+        return 0
+
+
+def _reply(
+    deck: LoadedDeck, point: Mapping[str, float], observe: bool, waveforms: Mapping[str, tuple[str, ...]]
+) -> tuple[str, object]:
+    """A point's answer: a word, and a packed reading or an error."""
+    try:
+        return "reading", deck.evaluate(point, observe=observe, waveforms=waveforms).packed()
+    except LibraryGone:
+        return "lost", EvaluationError(deck.words() or "ngspice gave up")
+    except InputError as error:
+        return "refused", error
+    except EvaluationError as error:
+        return "failed", error
 
 
 def main() -> int:
@@ -256,9 +273,10 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, args=(lifeline, parent, folder), daemon=True).start()
     _limit(memory_bytes)
+    np.seterr(all="ignore")  # a division by zero is told by its figure; to ask numpy each time costs 14 µs
     os.environ["HOME"] = os.getcwd()  # only now: Python itself may need the real one for its packages
     try:
-        return _serve(Connection(channel))
+        return _serve(Channel(socket.socket(fileno=channel)))
     except (EOFError, OSError):
         return 0
 

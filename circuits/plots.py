@@ -77,7 +77,7 @@ class NgspicePlot:
     @property
     def scale(self) -> NDArray[np.float64]:
         """Frequency (Hz), time (s) or the swept value, shape (n,); a zero, shape (1,), at an operating point."""
-        scale: NDArray[np.float64] = np.real(self.vector(self.names.scale)) if self.names.scale else np.zeros(1)
+        scale: NDArray[np.float64] = self.vector(self.names.scale).real if self.names.scale else np.zeros(1)
         return scale
 
     def vector(self, name: str) -> NDArray[Any]:

@@ -175,7 +175,7 @@ class Simulator:
             if word == "refused":
                 raise reply
             child.evaluated += 1
-            outcomes.append(reply)
+            outcomes.append(Reading(*reply) if word == "reading" else reply)
             if word == "lost":
                 self.close()
                 return

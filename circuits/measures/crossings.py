@@ -35,7 +35,7 @@ def crossing(x: Floats, y: Floats, level: float, edge: Literal["rise", "fall"], 
     """
     up = edge == "rise"
     hits = (y[:-1] < level) & (y[1:] >= level) if up else (y[:-1] > level) & (y[1:] <= level)
-    indices = np.flatnonzero(hits)
+    indices = hits.nonzero()[0]
     if indices.size == 0:
         return None
     k = int(indices[0] if which == "first" else indices[-1])

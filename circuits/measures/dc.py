@@ -24,10 +24,10 @@ def _swing(plots: Plots, analysis: str, arguments: Arguments) -> float:
     linear in between.
     """
     plot = read(plots, analysis)
-    output = np.real(signals.values(plot, arguments["node"]))
+    output = signals.values(plot, arguments["node"]).real
     if output.size < 4:
         raise NotFound(f"the sweep {analysis!r} has fewer than four points")
-    _check_even(np.real(plot.scale), analysis)
+    _check_even(plot.scale, analysis)
     gain = np.abs(np.diff(output))
     if not gain.max() > 0:
         raise NotFound(f"{arguments['node']} does not move with the sweep: it stays at {output[0]:.6g} V")

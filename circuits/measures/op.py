@@ -27,14 +27,14 @@ _DEVICES = Argument("devices", "device", "the MOSFETs that must hold it, or all"
 
 
 def _scalar(plot: Plot, name: str) -> float:
-    return float(np.real(signals.values(plot, name)).flat[0])
+    return float(signals.values(plot, name)[0].real)
 
 
 def _mean(plot: Plot, waveform: NDArray[np.float64], arguments: Arguments) -> float:
     """The value at an operating point; over a transient the average between ``start`` and ``stop``."""
     if waveform.size == 1:
         return float(waveform[0])
-    time = np.real(plot.scale)
+    time = plot.scale
     start = time[0] if arguments.get("start") is None else arguments["start"]
     stop = time[-1] if arguments.get("stop") is None else arguments["stop"]
     ends = [value_at(time, waveform, start), value_at(time, waveform, stop)]
@@ -63,7 +63,7 @@ def _mean_script(result: str, analysis: Analysis, arguments: Arguments, expressi
 
 def _supply_current(plots: Plots, analysis: str, arguments: Arguments) -> float:
     plot = read(plots, analysis)
-    currents = [np.real(signals.values(plot, f"i({source})")) for source in arguments["source"]]
+    currents = [signals.values(plot, f"i({source})").real for source in arguments["source"]]
     return sum(abs(_mean(plot, current, arguments)) for current in currents)
 
 
@@ -83,7 +83,7 @@ def _supply_power(plots: Plots, analysis: str, arguments: Arguments) -> float:
 
 def _delivered(plot: Plot, source: str) -> NDArray[np.float64]:
     """The power that a source delivers, shape (n,)."""
-    return -np.real(signals.values(plot, f"@{source}[p]"))
+    return -signals.values(plot, f"@{source}[p]").real
 
 
 def _supply_power_script(result: str, analysis: Analysis, arguments: Arguments) -> list[str]:

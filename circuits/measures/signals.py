@@ -71,7 +71,7 @@ def vector(plot: Plot, name: str) -> NDArray[Any]:
         NotFound: the plot lacks it.
     """
     try:
-        found = np.atleast_1d(np.asarray(plot.vector(name)))
+        found = plot.vector(name)
     except KeyError:
         raise NotFound(f"the analysis gave no vector {name}") from None
     if found.size == 0:  # ngspice's answer to a quantity that a device's model does not have

@@ -50,7 +50,7 @@ class _Step(NamedTuple):
 
 def _step(plots: Plots, analysis: str, arguments: Arguments, signal: str) -> _Step:
     plot = read(plots, analysis)
-    time, waveform = np.real(plot.scale), np.real(signals.values(plot, signal))
+    time, waveform = plot.scale, signals.values(plot, signal).real
     if time.size != waveform.size or time.size < 3:
         raise NotFound(f"the transient {analysis!r} has fewer than three points")
     start, stop, final = arguments.get("start"), arguments.get("stop"), arguments.get("final")
@@ -187,7 +187,7 @@ def _overshoot_script(result: str, analysis: Analysis, arguments: Arguments) -> 
 
 def _thd(plots: Plots, analysis: str, arguments: Arguments) -> float:
     plot = read(plots, analysis)
-    time, waveform = np.real(plot.scale), np.real(signals.values(plot, arguments["node"]))
+    time, waveform = plot.scale, signals.values(plot, arguments["node"]).real
     periods, harmonics = int(arguments["periods"]), int(arguments["harmonics"])
     length = periods / arguments["fundamental"]
     if time[-1] - time[0] < length * (1 - 1e-9):

@@ -133,6 +133,10 @@ class Study:
         self._complete: deque[Trial] = deque(maxlen=8)
         self._improved_at = 0
 
+    def __deepcopy__(self, memo: object) -> Study:
+        """Itself: there is one gate. Gymnasium copies the arguments that an environment is made with."""
+        return self
+
     # Spending.
 
     @property

@@ -106,17 +106,17 @@ _FACTORIES: Mapping[str, tuple[str, str]] = {
     "auto": ("automl_core.optimizers.portfolio", "Auto"),
     "cmaes": ("automl_core.optimizers.cmaes", "CmaEs"),
     "de": ("automl_core.optimizers.de", "DifferentialEvolution"),
-    "nsga2": ("automl_core.optimizers.nsga2", "NonDominatedSorting"),
     "gcn": ("automl_core.agent.agent", "Gcn"),
     "gcn-no-model": ("automl_core.agent.agent", "GcnWithoutModel"),
+    "nsga2": ("automl_core.optimizers.nsga2", "NonDominatedSorting"),
     "random": ("automl_core.optimizers.random", "RandomSearch"),
     "sb3-ddpg": ("automl_core.optimizers.sb3", "Ddpg"),
     "sb3-ppo": ("automl_core.optimizers.sb3", "Ppo"),
     "sb3-sac": ("automl_core.optimizers.sb3", "Sac"),
     "sb3-td3": ("automl_core.optimizers.sb3", "Td3"),
-    "tpe": ("automl_core.optimizers.tpe", "TreeParzen"),
     "seq2seq": ("automl_core.agent.agent", "Seq2Seq"),
     "seq2seq-no-model": ("automl_core.agent.agent", "Seq2SeqWithoutModel"),
+    "tpe": ("automl_core.optimizers.tpe", "TreeParzen"),
 }
 
 

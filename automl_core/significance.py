@@ -8,6 +8,7 @@ rejected stays below the level, however the tests depend on one another.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -17,7 +18,7 @@ from scipy.stats import mannwhitneyu, rankdata
 
 from automl_core.specs import Score
 
-__all__ = ["LEVEL", "Pair", "holm", "mann_whitney", "pairwise", "ranks", "superiority"]
+__all__ = ["LEVEL", "Pair", "holm", "least_p", "mann_whitney", "pairwise", "ranks", "superiority"]
 
 LEVEL = 0.05
 """Of significance."""
@@ -66,6 +67,11 @@ def mann_whitney(first: Sequence[float], second: Sequence[float]) -> float:
     exact = different == len(ordered) and len(first) * len(second) <= _EXACT
     test = mannwhitneyu(ordered[: len(first)], ordered[len(first) :], method="exact" if exact else "asymptotic")
     return min(float(test.pvalue), 1.0)
+
+
+def least_p(first: int, second: int) -> float:
+    """The smallest p-value that samples of these sizes can give: of all their orders, the two that separate them."""
+    return 2 / math.comb(first + second, first)
 
 
 def superiority(first: Sequence[float], second: Sequence[float]) -> float:

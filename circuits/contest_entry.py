@@ -40,22 +40,23 @@ def circuit_entry(
     problem = CircuitProblem(read_spec(spec_path))
     kept = None if folder is None else Entry.kept(folder, circuit_name(spec_path))
     if kept is None:
-        measured = calibrate(problem, limit_seconds=limit_seconds)
-        refuse_dead_start(problem, measured)
+        with problem:
+            measured = calibrate(problem, limit_seconds=limit_seconds)
+            refuse_dead_start(problem, measured)
         seconds: float | None = measured.seconds or None
         identity: dict[str, Any] = {"limit_seconds": measured.limit_seconds, "modes": dict(measured.modes)}
     else:
         seconds, identity = kept
         _refuse_other_limit(identity["limit_seconds"], limit_seconds, spec_path)
-    settled = problem.with_settings(limit_seconds=identity["limit_seconds"], modes=identity["modes"])
-    found = {**identity, "digest": digest(settled)}
+        problem.settle(limit_seconds=identity["limit_seconds"], modes=identity["modes"])
+    found = {**identity, "digest": digest(problem)}
     if kept is not None and found != identity:
         raise RecordError(
             "the circuit has changed since the comparison began, so its studies are not of this one",
             place=str(spec_path),
             remedy="undo the change, or compare in another folder (-o)",
         )
-    return Entry(circuit_name(spec_path), settled, specs or problem.spec.specs, seconds, found)
+    return Entry(circuit_name(spec_path), problem, specs or problem.spec.specs, seconds, found)
 
 
 def _refuse_other_limit(begun_with: float, asked: float | None, place: Path) -> None:

@@ -57,9 +57,13 @@ def compare(
     contestants = _contestants(optimizers, budget)
     begun = output is not None and (output / _SUMMARY).is_file()
     entries = [_entry(problem, output if begun else None, timeout) for problem in problems]
+
+    def plan(folder: Path) -> Comparison:
+        return Comparison(folder, entries, contestants, range(seeds), stop)
+
+    plan(Path())  # refuses what cannot be compared, before a folder is made
     folder = output if output is not None and begun else new_run_folder(output, "compare")
-    comparison = Comparison(folder, entries, contestants, range(seeds), stop)
-    outcomes = _run(comparison, jobs or os.cpu_count() or 1, quiet=json)
+    outcomes = _run(plan(folder), jobs or os.cpu_count() or 1, quiet=json)
     if any(outcome.status != "finished" for outcome in outcomes):
         raise typer.Exit(1)
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from automl_core.contest import Outcome
 from automl_core.report.tables import rows_table
-from automl_core.significance import LEVEL, Pair
+from automl_core.significance import LEVEL, Pair, least_p
 from automl_core.standings import Standing, Standings
 
 __all__ = ["LEGEND", "outcome_line", "pairs_table", "standings_table", "tables"]
@@ -38,6 +38,10 @@ def tables(found: Standings) -> Iterator[RenderableType]:
         yield pairs_table(found.rows, found.to_specs)
         yield _line(f"whose best is better after {found.at} evaluations")
         yield pairs_table(found.rows, found.best)
+        studies = max(row.studies for row in found.rows)
+        if studies and least_p(studies, studies) * len(found.best) >= LEVEL:
+            words = f"with {studies} studies each and {len(found.best)} pairs, no difference can be significant"
+            yield _line(f"{words}: more seeds, or fewer optimizers", "yellow")
 
 
 def _line(text: str, style: str = "") -> Text:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from automl_core.problem import Evaluation
 from automl_core.space import Point
 from circuits.problem import CircuitProblem
 from circuits.refusals import located
-from circuits.simulator import compare_modes
+from circuits.simulator import Simulator, compare_modes
 
 __all__ = ["Calibration", "Comparison", "calibrate", "check_determinism", "remedy_for", "start_of"]
 
@@ -22,6 +23,10 @@ _AGREEMENT = 1e-5
 """Relative difference up to which altering instances counts as the same as expanding the deck anew: ``meas`` itself
 keeps seven digits."""
 _COMPARED = 8
+_FIRST_PATIENCE = 60.0
+"""Seconds that the first evaluation in each mode may take, where the user sets no limit."""
+_PATIENCE = 600.0
+"""Seconds that a measured evaluation may take there."""
 
 
 @dataclass(frozen=True)
@@ -67,24 +72,40 @@ def remedy_for(error: EvaluationError) -> str:
 
 
 def calibrate(problem: CircuitProblem, *, limit_seconds: float | None = None) -> Calibration:
-    """Measure an evaluation and choose the modes.
+    """Measure an evaluation, choose the modes, and settle the problem on what was found.
 
     Args:
-        problem: as it will be studied; its own settings are not used.
+        problem: as it will be studied; it keeps one of the children of each bench that were started for this.
         limit_seconds: the user's time limit; by default max(1 s, 20 times the measured cost).
 
     Raises:
         InputError: ngspice refuses the deck.
         MissingError: there is no libngspice.
     """
+    patience = limit_seconds or _PATIENCE
+    problem.settle(limit_seconds=limit_seconds or _FIRST_PATIENCE, modes={})
     with ThreadPoolExecutor() as threads:
-        found = list(threads.map(lambda name: (name, *_mode(problem, name, limit_seconds)), problem.benches))
-    modes = {name: mode for name, mode, _ in found}
-    reasons = {name: reason for name, _, reason in found}
-    with problem.with_settings(limit_seconds=limit_seconds or 600.0, modes=modes) as trial:
-        start, seconds = _timed(trial)
+        try:
+            found = dict(zip(problem.benches, threads.map(partial(_mode, problem), problem.benches), strict=True))
+        except BaseException:
+            problem.stop()  # or the threads would be waited for
+            raise
+    modes = {name: choice.mode for name, choice in found.items()}
+    started = {name: choice.simulator for name, choice in found.items() if choice.simulator is not None}
+    problem.settle(limit_seconds=patience, modes=modes, started=started)
+    start, seconds = _timed(problem)
     limit = limit_seconds or max(1.0, 20.0 * seconds)
-    return Calibration(seconds, limit, modes, reasons, start)
+    problem.settle(limit_seconds=limit, modes=modes)
+    return Calibration(seconds, limit, modes, {name: choice.reason for name, choice in found.items()}, start)
+
+
+@dataclass(frozen=True)
+class _Mode:
+    """The mode of a bench, why, and a simulator that runs in it, where one was started."""
+
+    mode: str
+    reason: str
+    simulator: Simulator | None = None
 
 
 def _timed(problem: CircuitProblem) -> tuple[Evaluation | EvaluationError, float]:
@@ -99,18 +120,20 @@ def _timed(problem: CircuitProblem) -> tuple[Evaluation | EvaluationError, float
     return answer or Evaluation({}), seconds
 
 
-def _mode(problem: CircuitProblem, name: str, limit_seconds: float | None) -> tuple[str, str]:
-    bench = problem.benches[name]
+def _mode(problem: CircuitProblem, name: str) -> _Mode:
     reason = problem.unalterable(name)
     if reason is not None:
-        return "reset", reason
+        return _Mode("reset", reason)
+    expanded, altered = (problem.simulator(name, mode) for mode in ("reset", "alter"))
     try:
-        worst = compare_modes(bench, _spread(problem, name), limit_seconds=limit_seconds or 60.0)
+        worst = compare_modes(expanded, altered, _spread(problem, name))
     except InputError as error:
-        raise located(error, problem.decks[name], bench.lines) from None
+        raise located(error, problem.decks[name], problem.benches[name].lines) from None
     if worst <= _AGREEMENT:
-        return "alter", f"altering devices agrees with expanding the deck anew to {worst:.1e} at {_COMPARED} designs"
-    return "reset", f"altering devices differs from expanding the deck anew by {worst:.1e} at {_COMPARED} designs"
+        reason = f"altering devices agrees with expanding the deck anew to {worst:.1e} at {_COMPARED} designs"
+        return _Mode("alter", reason, altered)
+    reason = f"altering devices differs from expanding the deck anew by {worst:.1e} at {_COMPARED} designs"
+    return _Mode("reset", reason, expanded)
 
 
 def _spread(problem: CircuitProblem, name: str) -> list[dict[str, float]]:

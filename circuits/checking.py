@@ -163,14 +163,12 @@ def examine(spec_path: Path, *, limit_seconds: float | None = None) -> Report:
         InputError: the spec or a deck is wrong.
         MissingError: there is no libngspice.
     """
-    problem = CircuitProblem(read_spec(spec_path))
-    calibration = calibrate(problem, limit_seconds=limit_seconds)
-    limit = calibration.limit_seconds
-    with problem.with_settings(limit_seconds=limit, modes=calibration.modes) as settled:
-        comparison = check_determinism(settled)
-        notes = _notes(settled)
+    with CircuitProblem(read_spec(spec_path)) as problem:
+        calibration = calibrate(problem, limit_seconds=limit_seconds)
+        comparison = check_determinism(problem)
+        notes = _notes(problem)
     matches = {match.devices: match for deck in problem.decks.values() for match in find_matches(deck)}
-    return Report(settled, calibration, comparison, notes, tuple(matches.values()))
+    return Report(problem, calibration, comparison, notes, tuple(matches.values()))
 
 
 def _notes(problem: CircuitProblem) -> dict[str, str]:

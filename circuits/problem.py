@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
 
 from automl_core.errors import EvaluationError, InputError
 from automl_core.problem import Evaluation, Request
@@ -19,6 +18,7 @@ from circuits.measures import KINDS
 from circuits.netlist import Deck
 from circuits.references import check_references
 from circuits.refusals import located
+from circuits.sessions import Sessions
 from circuits.simulator import Outcome, Simulator
 from circuits.specfile import SpecFile, read_spec
 
@@ -61,18 +61,11 @@ class CircuitProblem:
         self.decks: dict[str, Deck] = {bench: deck_of(spec, bench) for bench in spec.decks}
         check_references(spec, self.decks)
         self.space: DesignSpace = circuit_space(spec, self.decks)
-        self._idle: list[_Session] = []
-        self._busy: list[_Session] = []
-        self._lock = Lock()
-        self._stopped = False
+        self._sessions = Sessions()
 
     def __reduce__(self) -> tuple[object, ...]:
         """As a reference: decks and children stay here."""
         return _rebuild, (self.spec.path, self.limit_seconds, self.modes, self.observe)
-
-    def with_settings(self, *, limit_seconds: float | None, modes: Mapping[str, str]) -> CircuitProblem:
-        """The same circuit with other settings of its simulators."""
-        return CircuitProblem(self.spec, limit_seconds=limit_seconds, modes=modes, observe=self.observe)
 
     @cached_property
     def benches(self) -> dict[str, Bench]:
@@ -135,15 +128,18 @@ class CircuitProblem:
 
     def evaluate_chunk(self, requests: Sequence[Request]) -> list[Evaluation | EvaluationError]:
         """Simulate designs, bench by bench; what failed on one is not tried on the next."""
-        session = self._take()
-        try:
-            answers = session.evaluate([request.point for request in requests], self)
-        except BaseException:
-            session.close()
-            raise
-        finally:
-            self._give_back(session)
-        return answers
+        answers = [_Answer() for _ in requests]
+        with self._sessions.one(self._simulators) as session:
+            for name, simulator in session.items():
+                alive = [position for position, answer in enumerate(answers) if answer.error is None]
+                values = [self.values(name, requests[position].point) for position in alive]
+                try:
+                    outcomes = simulator.evaluate_chunk(values, observe=self.observe)
+                except InputError as error:
+                    raise located(error, self.decks[name], simulator.bench.lines) from None
+                for position, outcome in zip(alive, outcomes, strict=True):
+                    answers[position].add(outcome, name)
+        return [answer.error or Evaluation(answer.metrics, answer.observations, answer.seconds) for answer in answers]
 
     def read(self, point: Point, waveforms: Waveforms) -> dict[str, Reading]:
         """One design with its operating points and waveforms, by test bench.
@@ -151,29 +147,52 @@ class CircuitProblem:
         Raises:
             EvaluationError: ngspice gave no figures.
         """
-        session = self._take()
-        try:
+        with self._sessions.one(self._simulators) as session:
             return {
                 name: simulator.evaluate(self.values(name, point), observe=True, waveforms=waveforms.get(name, {}))
-                for name, simulator in session.simulators.items()
+                for name, simulator in session.items()
             }
-        finally:
-            self._give_back(session)
+
+    # The simulators.
+
+    def with_settings(self, *, limit_seconds: float | None, modes: Mapping[str, str]) -> CircuitProblem:
+        """The same circuit with other settings, and simulators of its own."""
+        other = CircuitProblem.__new__(CircuitProblem)
+        other.__dict__.update(self.__dict__, limit_seconds=limit_seconds, modes=dict(modes), _sessions=Sessions())
+        other.__dict__.pop("benches", None)
+        return other
+
+    def settle(
+        self, *, limit_seconds: float, modes: Mapping[str, str], started: Mapping[str, Simulator] | None = None
+    ) -> None:
+        """Go on with other settings.
+
+        Args:
+            limit_seconds: an evaluation that takes longer on a bench is killed.
+            modes: "alter" or "reset", by test bench.
+            started: simulators from :meth:`simulator` in these modes, by test bench, to go on with.
+        """
+        started = started or {}
+        if started or dict(modes) != self.modes:
+            self._sessions.close(but=started.values())
+        self.limit_seconds, self.modes = limit_seconds, dict(modes)
+        self.__dict__.pop("benches", None)
+        if started:
+            self._sessions.adopt({**self._simulators(), **started})
+        self._sessions.limit(limit_seconds)
+
+    def simulator(self, bench: str, mode: str) -> Simulator:
+        """A simulator of one bench in a mode of its own, which ends with the others."""
+        held = replace(self.benches[bench], mode=mode)
+        return self._sessions.apart(Simulator(held, limit_seconds=self.limit_seconds))
 
     def stop(self) -> None:
         """End all children for good: whoever waits for one gets an :class:`EvaluationError` and starts no other."""
-        with self._lock:
-            self._stopped = True
-            sessions = [*self._idle, *self._busy]
-        for session in sessions:
-            session.stop()
+        self._sessions.stop()
 
     def close(self) -> None:
         """End all children, those at work too."""
-        with self._lock:
-            sessions, self._idle = [*self._idle, *self._busy], []
-        for session in sessions:
-            session.close()
+        self._sessions.close()
 
     def __enter__(self) -> CircuitProblem:
         return self
@@ -181,21 +200,8 @@ class CircuitProblem:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _take(self) -> _Session:
-        with self._lock:
-            if self._stopped:
-                raise EvaluationError("the simulations were stopped")
-            session = self._idle.pop() if self._idle else None
-            if session is None:
-                limit = self.limit_seconds
-                session = _Session({n: Simulator(b, limit_seconds=limit) for n, b in self.benches.items()})
-            self._busy.append(session)
-            return session
-
-    def _give_back(self, session: _Session) -> None:
-        with self._lock:
-            self._busy.remove(session)
-            self._idle.append(session)
+    def _simulators(self) -> dict[str, Simulator]:
+        return {name: Simulator(bench, limit_seconds=self.limit_seconds) for name, bench in self.benches.items()}
 
 
 def _complete(measure: Measure, devices: tuple[str, ...]) -> Measure:
@@ -203,34 +209,6 @@ def _complete(measure: Measure, devices: tuple[str, ...]) -> Measure:
     if measure.kind is None:
         return measure
     return replace(measure, arguments=KINDS[measure.kind].complete(measure.arguments, devices=devices))
-
-
-@dataclass
-class _Session:
-    """One child for each test bench, used by one thread at a time."""
-
-    simulators: dict[str, Simulator] = field(default_factory=dict)
-
-    def close(self) -> None:
-        for simulator in self.simulators.values():
-            simulator.close()
-
-    def stop(self) -> None:
-        for simulator in self.simulators.values():
-            simulator.stop()
-
-    def evaluate(self, points: Sequence[Point], problem: CircuitProblem) -> list[Evaluation | EvaluationError]:
-        answers = [_Answer() for _ in points]
-        for name, simulator in self.simulators.items():
-            alive = [position for position, answer in enumerate(answers) if answer.error is None]
-            values = [problem.values(name, points[position]) for position in alive]
-            try:
-                outcomes = simulator.evaluate_chunk(values, observe=problem.observe)
-            except InputError as error:
-                raise located(error, problem.decks[name], simulator.bench.lines) from None
-            for position, outcome in zip(alive, outcomes, strict=True):
-                answers[position].add(outcome, name)
-        return [answer.error or Evaluation(answer.metrics, answer.observations, answer.seconds) for answer in answers]
 
 
 @dataclass

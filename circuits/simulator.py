@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -210,13 +210,14 @@ class Simulator:
             raise InputError(problem, remedy="run `ngspice -n -b` on it by hand to see more") from None
 
 
-def compare_modes(bench: Bench, points: Sequence[Point], *, limit_seconds: float | None = None) -> float:
+def compare_modes(expanded: Simulator, altered: Simulator, points: Sequence[Point]) -> float:
     """How far altering instances directly is from expanding the deck anew.
 
     Args:
-        bench: with ``alters`` for every parameter of the points.
-        points: some eight of them, spread over the space, the start first.
-        limit_seconds: for the first evaluation; the others may take 20 times as long as it took, and 1 s at least.
+        expanded: of a bench in the mode "reset".
+        altered: of the same bench in the mode "alter", with ``alters`` for every parameter of the points.
+        points: some eight of them, spread over the space, the start first. The limit of the simulators holds for the
+            start; the others may take 20 times as long as it took, and 1 s at least.
 
     Returns:
         The worst difference of a metric between the modes, relative to it or to a thousandth of its largest value,
@@ -227,22 +228,27 @@ def compare_modes(bench: Bench, points: Sequence[Point], *, limit_seconds: float
         InputError: the deck is refused.
         MissingError: there is no libngspice.
     """
-    outcomes: list[list[Outcome]] = []
-    for mode in ("reset", "alter"):
-        with Simulator(replace(bench, mode=mode), limit_seconds=limit_seconds) as simulator:
-            first = simulator.evaluate_chunk(points[:1])
-            if not isinstance(first[0], Reading):
-                return math.inf
-            patience = max(1.0, 20 * first[0].seconds)
-            simulator.limit_seconds = patience if limit_seconds is None else min(limit_seconds, patience)
-            outcomes.append([*first, *simulator.evaluate_chunk(points[1:])])
+    with ThreadPoolExecutor(2) as threads:
+        outcomes = list(threads.map(lambda simulator: _patient(simulator, points), (expanded, altered)))
+    if not all(isinstance(own[0], Reading) for own in outcomes):
+        return math.inf
     worst = 0.0
-    for expanded, altered in zip(*outcomes, strict=True):
-        if isinstance(expanded, Reading) and isinstance(altered, Reading):
-            worst = max(worst, _difference(expanded, altered, _largest(outcomes[0])))
-        elif isinstance(expanded, Reading) or isinstance(altered, Reading):
+    for one, other in zip(*outcomes, strict=True):
+        if isinstance(one, Reading) and isinstance(other, Reading):
+            worst = max(worst, _difference(one, other, _largest(outcomes[0])))
+        elif isinstance(one, Reading) or isinstance(other, Reading):
             return math.inf
     return worst
+
+
+def _patient(simulator: Simulator, points: Sequence[Point]) -> list[Outcome]:
+    """What the points give; the first alone where that fails."""
+    first = simulator.evaluate_chunk(points[:1])
+    if not isinstance(first[0], Reading):
+        return first
+    limit, patience = simulator.limit_seconds, max(1.0, 20 * first[0].seconds)
+    simulator.limit_seconds = patience if limit is None else min(limit, patience)
+    return [*first, *simulator.evaluate_chunk(points[1:])]
 
 
 def _largest(outcomes: Sequence[Outcome]) -> dict[str, float]:

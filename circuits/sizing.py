@@ -6,6 +6,7 @@ import hashlib
 import math
 import platform
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -88,11 +89,16 @@ class SizingRun:
         problem = CircuitProblem(read_spec(spec_path))
         settings = _settled(settings)
         specs = _specs(problem, settings.targets)
-        trial_run = make(settings.optimizer, problem.space, specs, 0, budget)  # what is wrong is refused before work
-        _begin_from(trial_run, settings.policy)
-        earlier = _earlier(problem, settings)
-        measured = calibrate(problem, limit_seconds=settings.timeout)
-        refuse_dead_start(problem, measured)
+        with ThreadPoolExecutor(1) as aside:  # simulators start while the libraries of the optimizer are imported
+            measuring = aside.submit(calibrate, problem, limit_seconds=settings.timeout)
+            try:
+                _begin_from(make(settings.optimizer, problem.space, specs, 0, budget), settings.policy)
+                earlier = _earlier(problem, settings)
+                measured = measuring.result()
+                refuse_dead_start(problem, measured)
+            except BaseException:
+                problem.stop()
+                raise
         planned = Budget(budget.evaluations, budget.seconds, measured.seconds or None)
         optimizer, reason = settings.optimizer, "asked for"
         if optimizer == "auto":
@@ -120,8 +126,6 @@ class SizingRun:
             record.write_fact(name, value)
         if earlier:
             record.write_earlier(earlier)
-        problem.limit_seconds, problem.modes = measured.limit_seconds, dict(measured.modes)
-        problem.__dict__.pop("benches", None)
         run = cls(folder, problem, record)
         if isinstance(measured.start, Evaluation) and any(map(math.isnan, measured.start.metrics.values())):
             run.silent_measures = unmeasured(problem)
@@ -281,8 +285,7 @@ def refuse_dead_start(problem: CircuitProblem, measured: Calibration) -> None:
 def unmeasured(problem: CircuitProblem) -> list[str]:
     """A sentence for every measure that has no figure at the start: its line in the spec, and why."""
     try:
-        with problem.with_settings(limit_seconds=problem.limit_seconds or 600.0, modes={}) as trial:
-            readings = trial.read(start_of(trial), {})
+        readings = problem.read(start_of(problem), {})
     except EvaluationError:
         return []
     notes = {name: note for reading in readings.values() for name, note in reading.notes.items()}

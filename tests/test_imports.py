@@ -247,7 +247,7 @@ def test_a_sound_tree_has_no_violation() -> None:
         ("automl_core/environments.py", "import gymnasium", "only automl_core/environment/ imports gymnasium"),
         ("circuits/agent.py", "import stable_baselines3", "only automl_core/environment/ imports stable_baselines3"),
         (
-            "automl_core/optimizers/sb3.py",
+            "automl_core/sb3.py",
             "def f():\n    from stable_baselines3 import SAC",
             "only automl_core/environment/ imports stable_baselines3",
         ),

@@ -20,6 +20,9 @@ Value: TypeAlias = float | int | str
 Point: TypeAlias = Mapping[str, Value]
 """A design in physical values, by variable name."""
 
+_LISTED = 4096
+"""A discrete variable of more values than these is as good as continuous to who searches near it."""
+
 
 @dataclass(frozen=True)
 class Variable:
@@ -147,6 +150,30 @@ class Variable:
             low, high = math.log(low), math.log(high)
         return low, high - low
 
+    @cached_property
+    def coordinates(self) -> Array | None:
+        """Coordinate of each value, in order; ``None`` for a continuous variable, and for one of more than 4,096."""
+        if self.count is None or self.count > _LISTED:
+            return None
+        return np.array([self.encode(self.value(index)) for index in range(self.count)])
+
+    def snap(self, units: Array) -> Array:
+        """``encode(decode(u))`` for many coordinates at once; a grid too fine to be listed counts as continuous.
+
+        Args:
+            units: any shape, in [0, 1].
+        """
+        if self.coordinates is None:
+            return units
+        if self.choices is not None or self.grid is None:
+            positions = np.floor(units * len(self.coordinates))
+        else:
+            origin, span = self._axis
+            numbers = origin + units * span
+            positions = np.rint(((np.exp(numbers) if self.scale == "log" else numbers) - self.low) / self.grid)
+        listed: Array = self.coordinates[np.clip(positions, 0, len(self.coordinates) - 1).astype(int)]
+        return listed
+
     def _choice(self, value: Value) -> Value:
         choices = self.choices or ()
         if value not in choices:
@@ -261,6 +288,11 @@ class DesignSpace:
             raise InputError(f"the design lacks a value for {missing[0]!r}", remedy="give every variable a value")
         return np.array([v.encode(point[v.name]) for v in self.variables])
 
+    def snap(self, units: Array) -> Array:
+        """Where the designs lie that coordinates decode to, shape (n, dim): see :meth:`Variable.snap`."""
+        columns = [v.snap(column) for v, column in zip(self.variables, np.clip(units, 0.0, 1.0).T, strict=True)]
+        return np.stack(columns, axis=1)
+
     def nearest(self, point: Point) -> dict[str, Value]:
         """The design of this space that lies nearest to ``point``, variable by variable."""
         return {v.name: v.nearest(point[v.name]) for v in self.variables}
@@ -286,18 +318,17 @@ class Relaxation:
         self.dim = sum(self._widths)
 
     def expand(self, unit: Array) -> Array:
-        """Shape (dim of the space,) to (dim of the relaxation,)."""
+        """Shape (..., dim of the space) to (..., dim of the relaxation)."""
+        coordinates = np.asarray(unit, dtype=float)
         if self._plain:
-            return np.array(unit, dtype=float)
+            return coordinates.copy()
         parts: list[Array] = []
-        for coordinate, width, is_choice in zip(unit, self._widths, self._is_choice, strict=True):
-            if is_choice:
-                one_hot = np.zeros(width)
-                one_hot[min(int(coordinate * width), width - 1)] = 1.0
-                parts.append(one_hot)
-            else:
-                parts.append(np.array([coordinate]))
-        return np.concatenate(parts)
+        for column, width, is_choice in zip(
+            np.moveaxis(coordinates, -1, 0), self._widths, self._is_choice, strict=True
+        ):
+            chosen = np.minimum((column * width).astype(int), width - 1)
+            parts.append(np.eye(width)[chosen] if is_choice else column[..., np.newaxis])
+        return np.concatenate(parts, axis=-1)
 
     def collapse(self, relaxed: Array) -> Array:
         """Shape (dim of the relaxation,) to (dim of the space,); a choice lands in the middle of its cell."""

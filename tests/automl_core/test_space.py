@@ -53,6 +53,24 @@ def test_a_log_scale_gives_each_decade_the_same_share(a: float, b: float) -> Non
     assert ratio == pytest.approx(10 ** (3 * (a - b)), rel=1e-6)
 
 
+@given(variables(), st.lists(st.floats(0, 1), min_size=1, max_size=5))
+def test_snapped_coordinates_are_those_of_the_decoded_values(variable: Variable, units: list[float]) -> None:
+    space = DesignSpace([Variable("first", 0.0, 1.0), variable])
+    snapped = space.snap(np.array([[0.3, unit] for unit in units]))
+    assert snapped[:, 0].tolist() == [0.3] * len(units)
+    for unit, coordinate in zip(units, snapped[:, 1].tolist(), strict=True):
+        if variable.count is None:
+            assert coordinate == unit, "a continuous one stays where it is, but for the digits that decode keeps"
+            continue
+        beside = {variable.decode(unit + shift) for shift in (-1e-9, 0, 1e-9)}  # on an edge between two values
+        assert any(coordinate == pytest.approx(variable.encode(value), abs=1e-9) for value in beside)
+
+
+def test_a_grid_too_fine_to_be_listed_is_left_alone() -> None:
+    fine = Variable("w", 1.0, 2.0, step=1e-5)
+    assert fine.coordinates is None and fine.snap(np.array([0.123456789])).tolist() == [0.123456789]
+
+
 def test_every_integer_gets_the_same_share_of_the_unit_interval() -> None:
     variable = Variable("m", 1, 5, integer=True)
     drawn = [variable.decode(u) for u in (np.arange(5000) + 0.5) / 5000]
@@ -141,6 +159,14 @@ def test_the_relaxation_keeps_the_design(unit: list[float]) -> None:
     assert relaxation.dim == 5
     back = relaxation.collapse(relaxation.expand(np.array(unit)))
     assert space().decode(back) == space().decode(np.array(unit))
+
+
+def test_the_relaxation_expands_many_designs_as_it_does_one() -> None:
+    units = np.random.default_rng(0).random((2, 5, space().dim))
+    units[0, 0] = 1.0
+    relaxation = Relaxation(space())
+    one_by_one = [[relaxation.expand(unit).tolist() for unit in row] for row in units]
+    assert relaxation.expand(units).tolist() == one_by_one
 
 
 def test_no_choice_lies_between_two_others() -> None:

@@ -271,7 +271,8 @@ def beaten(name: str, at_all: Sequence[Standings]) -> list[str]:
                 better.pop(other, None)
                 if pair.better() is not None:
                     better[other] = pair.better() == name
-    return [", ".join(other for other, won in better.items() if won is side) or "-" for side in (True, False)]
+    order = [row.optimizer for row in at_all[0].rows]  # all of them: the least budget is everybody's
+    return [", ".join(other for other in order if better.get(other) is side) or "-" for side in (True, False)]
 
 
 # Running.

@@ -78,3 +78,13 @@ def test_the_page_in_the_docs_is_what_the_files_say() -> None:
     page = figures.ROOT / "docs" / "results.md"
     assert page.exists() == bool(files)
     assert not files or page.read_text(encoding="utf-8") == results.page(files)
+
+
+def test_tables_behind_the_figures_are_shown_whole(tmp_path: Path) -> None:
+    table = figures.Figures(figures.Args(), "a_duel.py")
+    table.add("duels", 1, ">= 1")
+    table.show("ours | theirs", ["who", "wins"], [["ours", "1"], ["theirs", "< 1"]])
+    (tmp_path / "a_duel.json").write_text(json.dumps(table.as_json()))
+    page = results.page([tmp_path / "a_duel.json"])
+    assert "\nours \\| theirs:\n\n| who | wins |\n|---|---:|\n| ours | 1 |\n| theirs | &lt; 1 |\n\n" in page
+    assert page.index("| duels | 1 |") < page.index("| who | wins |") < page.index("`python benchmarks/a_duel.py")

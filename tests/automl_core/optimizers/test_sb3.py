@@ -1,12 +1,19 @@
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from automl_core.budget import Budget
 from automl_core.optimizers import make
+from automl_core.pool import Pool
 from automl_core.problem import Evaluation, Point
+from automl_core.record import Record
 from automl_core.space import DesignSpace, Variable
 from automl_core.specs import Spec, Specs
+from automl_core.study import Study
 from automl_core.testing import Corners, Rosenbrock, trial_of
 from tests.automl_core.environment.studies import counted, study_of
 
@@ -49,6 +56,28 @@ def test_each_stops_at_exactly_the_budget(name: str, toy: Any) -> None:
     study, batches = counted(toy, toy.specs, evaluations=75)
     assert study.run(make(name, toy.space, toy.specs, 0, study.budget), stop="budget") == "budget"
     assert study.spent == sum(batches) == 75
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_goes_on_where_it_was_stopped(name: str, tmp_path: Path) -> None:
+    bowl, budget = Bowl(), Budget(evaluations=90)
+
+    def run(record: Record, progress: Callable[[Study], None] | None = None) -> list[list[float]]:
+        torch.manual_seed(len(record))  # what else draws in this process does not matter
+        study = Study(bowl, bowl.specs, Pool(bowl), record, budget=budget, progress=progress)
+        study.run(make(name, bowl.space, bowl.specs, 0, budget), stop="budget")
+        return [trial.asked.tolist() for trial in study.trials]
+
+    def stop(study: Study) -> None:
+        if study.spent > 50:
+            raise KeyboardInterrupt
+
+    with Record.create(":memory:") as record:
+        whole = run(record)
+    with Record.create(tmp_path / "cut.sqlite") as record, pytest.raises(KeyboardInterrupt):
+        run(record, stop)
+    with Record.open(tmp_path / "cut.sqlite") as record:
+        assert run(record) == whole
 
 
 @pytest.mark.parametrize("name", NAMES)

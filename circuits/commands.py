@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -32,6 +34,7 @@ _Earlier = Annotated[
     list[Path] | None,
     typer.Option("--from", help="A run to begin from; its trials are scored by these specs.", show_default=False),
 ]
+_TRYING = "trying the deck: what an evaluation costs, and whether its devices can be altered in place"
 _Jobs = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Workers; 0: one a core.", show_default=False)]
 
 
@@ -107,6 +110,7 @@ def size(
     from automl_core.runs import new_run_folder
     from circuits.sizing import Settings, SizingRun
 
+    began = time.monotonic()
     settings = Settings(optimizer, budget, seed, timeout, stop, _absolute(policy), _folders(earlier))
     folder = output
     made: list[Path] = []
@@ -115,8 +119,9 @@ def size(
         made.append(new_run_folder(folder, spec.parent.resolve().name if spec.stem == "spec" else spec.stem))
         return made[0]
 
-    run = SizingRun.begin(spec, make_folder, settings, _command_line())
-    _finish(run, jobs, json=json)
+    with _shown(_console(), _TRYING, quiet=json):
+        run = SizingRun.begin(spec, make_folder, settings, _command_line())
+    _finish(run, jobs, began, json=json)
 
 
 def train(
@@ -143,7 +148,8 @@ def train(
         optimizer, budget, seed, timeout, "budget", _absolute(policy), _folders(earlier), _absolute(targets)
     )
     name = f"{spec.parent.resolve().name if spec.stem == 'spec' else spec.stem}-policy"
-    run = SizingRun.begin(spec, lambda: new_run_folder(output, name), settings, _command_line())
+    with _shown(_console(), _TRYING):
+        run = SizingRun.begin(spec, lambda: new_run_folder(output, name), settings, _command_line())
     _finish_training(run, jobs)
 
 
@@ -155,11 +161,12 @@ def resume(
     """Go on with a run that was stopped, killed or cut off; no simulation is repeated."""
     from circuits.sizing import SizingRun
 
+    began = time.monotonic()
     opened = SizingRun.reopen(run)
     if opened.trains:
         _finish_training(opened, jobs)
     else:
-        _finish(opened, jobs, json=json)
+        _finish(opened, jobs, began, json=json)
 
 
 def apply(
@@ -177,34 +184,71 @@ def apply(
 COMMANDS: tuple[Callable[..., None], ...] = (init, check, size, train, resume, apply)
 
 
-def _finish(run: SizingRun, jobs: int, *, json: bool) -> None:
+def _finish(run: SizingRun, jobs: int, began: float, *, json: bool) -> None:
     """Run a study to its end, write what it found, and show it. Exit status 1 where a spec is not met."""
     from automl_core.report.live import LiveView
-    from circuits.results import write_results
+    from circuits.results import draw_results, write_results
+    from circuits.summary import show
     from circuits.units import engineering
 
     console = _console()
     if not json:
         _announce(run, console)
-    try:
-        with LiveView(console, engineering, f"sizing {run.problem.spec.path}", quiet=json) as view:
-            study, reason = run.execute(jobs or os.cpu_count() or 1, view, console.print)
-    except KeyboardInterrupt:
-        sys.stderr.write(f"`sizewise resume {shlex.quote(str(run.folder))}` goes on from here\n")
-        raise typer.Exit(130) from None
-    best = study.best
-    if best is None:
-        _report_no_result(run, study.trials[0].error)
-        raise typer.Exit(1)
-    results = write_results(run.folder, run.problem, study, run.facts, best)
+    with run.problem:
+        try:
+            with LiveView(console, engineering, f"sizing {run.problem.spec.path}", quiet=json) as view:
+                study, reason = run.execute(jobs or os.cpu_count() or 1, view, console.print)
+        except KeyboardInterrupt:
+            _show_unfinished(run, console, began, json=json)
+            raise typer.Exit(130) from None
+        best = study.best
+        if best is None:
+            _report_no_result(run, study.trials[0].error)
+            raise typer.Exit(1)
+        with _shown(console, "signing off: a fresh ngspice runs the sized deck", quiet=json):
+            results = write_results(run.folder, run.problem, study, run.facts, best, began=began)
+    if not json:
+        show(console, study, reason, results)
+    with _shown(console, "drawing the figures", quiet=json):
+        files = [*results.files, *draw_results(run.folder, run.problem, study, results)]
     if json:
         sys.stdout.write((run.folder / "best.json").read_text(encoding="utf-8"))
     else:
-        from circuits.summary import show
-
-        show(console, study, reason, results)
+        _say(console, *map(str, files), f"{time.monotonic() - began:.1f} s in all")
     if study.best_score is None or not study.best_score.feasible:
         raise typer.Exit(1)
+
+
+def _show_unfinished(run: SizingRun, console: Console, began: float, *, json: bool) -> None:
+    """After Ctrl-C: the best design so far, written too, but neither signed off nor drawn."""
+    from circuits.results import write_results
+    from circuits.summary import show
+
+    study = run.study
+    if study is not None and study.best is not None:
+        results = write_results(run.folder, run.problem, study, run.facts, study.best, began=began, interrupted=True)
+        if not json:
+            show(console, study, "interrupted", results)
+            _say(console, *map(str, results.files))
+    sys.stderr.write(f"`sizewise resume {shlex.quote(str(run.folder))}` goes on from here\n")
+
+
+@contextmanager
+def _shown(console: Console, words: str, *, quiet: bool = False) -> Iterator[None]:
+    """Say what goes on: while it does in a terminal, in a line elsewhere."""
+    if quiet:
+        yield
+    elif console.is_terminal:
+        with console.status(words):
+            yield
+    else:
+        _say(console, words)
+        yield
+
+
+def _say(console: Console, *lines: str) -> None:
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _finish_training(run: SizingRun, jobs: int) -> None:
@@ -235,16 +279,14 @@ def _folders(paths: list[Path] | None) -> tuple[str, ...]:
 
 def _announce(run: SizingRun, console: Console) -> None:
     facts = run.facts
-    for warning in [*run.warnings, *run.silent_measures]:
-        console.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
+    _say(console, *(f"warning: {warning}" for warning in [*run.warnings, *run.silent_measures]))
     how = ", ".join(f"{bench or 'deck'}: {mode}" for bench, mode in facts["modes"].items())
-    lines = [
+    _say(
+        console,
         f"run folder {run.folder}",
         f"optimizer {facts['optimizer']} ({facts['reason']}), seed {facts['seed']}",
         f"simulator {how}; an evaluation is killed after {facts['limit_seconds']:.3g} s",
-    ]
-    for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    )
 
 
 def _report_no_result(run: SizingRun, error: str | None) -> None:

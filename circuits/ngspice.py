@@ -277,7 +277,8 @@ def main() -> int:
     os.environ["HOME"] = os.getcwd()  # only now: Python itself may need the real one for its packages
     try:
         return _serve(Channel(socket.socket(fileno=channel)))
-    except (EOFError, OSError):
+    except (EOFError, OSError):  # the parent is gone; its follower would be cut off in its work by this end
+        shutil.rmtree(folder, ignore_errors=True)
         return 0
 
 

@@ -1,11 +1,15 @@
-"""What a sizing run leaves in its folder: the sized deck, the figures, and whether a fresh ngspice confirms them."""
+"""What a sizing run leaves in its folder: the sized deck, the figures, and whether a fresh ngspice confirms them.
+
+matplotlib is imported only to draw: that takes longer than most of what is done here.
+"""
 
 from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +17,15 @@ import orjson
 
 from automl_core.errors import EvaluationError, InputError, MissingError
 from automl_core.problem import Trial
-from automl_core.report.figures import convergence, front, save
 from automl_core.runs import write_whole
 from automl_core.study import Study
 from circuits.bench import Array, Reading
-from circuits.bode import bode
 from circuits.measures import KINDS
 from circuits.problem import CircuitProblem, Waveforms
 from circuits.signoff import SignOff, sign_off
 from circuits.sized_deck import MAIN, device_values, sized_decks
 
-__all__ = ["Results", "write_results"]
+__all__ = ["Results", "draw_results", "write_results"]
 
 _TAKEN_NET = re.compile(r"\bv(?:db|m|p|r|i)?\(\s*([^\s(),]+)\s*\)", re.IGNORECASE)
 """A net's voltage in the language of ``meas``: "vdb(out)"; the difference of two nets is left out."""
@@ -39,6 +41,7 @@ class Results:
         devices: device -> its kind and sizes, as the sized deck has them; those that no variable sets are left out.
         operating_points: device -> gm, gds, id, ... of the best design.
         files: what was written, in the order worth reading.
+        readings: the best design, simulated once more with its waveforms, by test bench.
     """
 
     best: Trial
@@ -46,38 +49,66 @@ class Results:
     devices: Mapping[str, Mapping[str, float | str]]
     operating_points: Mapping[str, Mapping[str, float]]
     files: tuple[Path, ...]
+    readings: Mapping[str, Reading] = field(default_factory=dict, repr=False)
 
 
 def write_results(
-    folder: Path, problem: CircuitProblem, study: Study, facts: Mapping[str, Any], best: Trial
+    folder: Path,
+    problem: CircuitProblem,
+    study: Study,
+    facts: Mapping[str, Any],
+    best: Trial,
+    *,
+    began: float | None = None,
+    interrupted: bool = False,
 ) -> Results:
-    """Write ``sized.cir``, ``best.json`` and the figures.
+    """Write ``sized.cir`` and ``best.json``.
 
-    ``convergence.svg`` always; ``bode.svg`` where there is an AC analysis; ``front.svg`` where there are several goals.
+    Args:
+        folder: of the run.
+        problem: with its simulators, which are ended.
+        study: the study.
+        facts: of the run.
+        best: its best trial.
+        began: when the command did, as ``time.monotonic()`` says.
+        interrupted: simulate nothing more: neither sign off nor read the operating points.
     """
     for name, text in sized_decks(problem, best.point).items():
         write_whole(folder / name, text)
-    verdict = _sign_off(folder, problem, best)
-    readings = _readings(problem, best)
+    verdict = "the run was stopped before its end" if interrupted else _sign_off(folder, problem, best)
+    readings = {} if interrupted else _readings(problem, best)
     points: dict[str, Mapping[str, float]] = {}
     for reading in readings.values():
         points = {**reading.observations, **points}  # a device that stands on several benches: as on the first
     devices = device_values(folder)
-    best_json = _best_json(problem, study, facts, best, verdict, points, devices)
+    best_json = _best_json(study, facts, best, verdict, points, devices, began)
     write_whole(folder / "best.json", best_json)
-    save(convergence(study.trials, study.specs), folder / "convergence.svg")
-    files = [folder / MAIN, folder / "best.json", folder / "convergence.svg"]
-    curves = _responses(problem, readings)
-    if curves:
-        save(bode(curves, best.metrics), folder / "bode.svg")
-        files.append(folder / "bode.svg")
-    if len(study.specs.goals) > 1:
-        save(front(study.trials, study.specs), folder / "front.svg")
-        files.append(folder / "front.svg")
     sized = {node.name for node in problem.space.nodes if node.slots}
     labels = {device.label for deck in problem.decks.values() for device in deck.devices if device.name in sized}
     varied = {label: sizes for label, sizes in devices.items() if label in labels}
-    return Results(best, verdict, varied, points, tuple(files))
+    return Results(best, verdict, varied, points, (folder / MAIN, folder / "best.json"), readings)
+
+
+def draw_results(folder: Path, problem: CircuitProblem, study: Study, results: Results) -> tuple[Path, ...]:
+    """Draw the figures of a run.
+
+    ``convergence.svg`` always; ``bode.svg`` where there is an AC analysis; ``front.svg`` where there are several goals.
+
+    Returns:
+        The files.
+    """
+    from automl_core.report.figures import convergence, front, save
+    from circuits.bode import bode
+
+    figures = {"convergence.svg": convergence(study.trials, study.specs)}
+    curves = _responses(problem, results.readings)
+    if curves:
+        figures["bode.svg"] = bode(curves, results.best.metrics)
+    if len(study.specs.goals) > 1:
+        figures["front.svg"] = front(study.trials, study.specs)
+    for name, figure in figures.items():
+        save(figure, folder / name)
+    return tuple(folder / name for name in figures)
 
 
 def _sign_off(folder: Path, problem: CircuitProblem, best: Trial) -> SignOff | str:
@@ -124,13 +155,13 @@ def _responses(problem: CircuitProblem, readings: Mapping[str, Reading]) -> dict
 
 
 def _best_json(
-    problem: CircuitProblem,
     study: Study,
     facts: Mapping[str, Any],
     best: Trial,
     verdict: SignOff | str,
     points: Mapping[str, Mapping[str, float]],
     devices: Mapping[str, Mapping[str, float | str]],
+    began: float | None,
 ) -> str:
     specs = [
         {
@@ -165,6 +196,7 @@ def _best_json(
         "trial": best.number,
         "evaluations": study.spent,
         "seconds": study.elapsed,
+        "command_seconds": None if began is None else time.monotonic() - began,
         "simulator_seconds": sum(trial.seconds for trial in study.trials),
         **{name: facts[name] for name in ("command", "seed", "optimizer", "reason", "modes", "versions")},
     }

@@ -70,6 +70,8 @@ class SizingRun:
         self.facts: Mapping[str, Any] = record.facts()
         self.silent_measures: list[str] = []
         """Sentences on measures that have no figure at the start."""
+        self.study: Study | None = None
+        """The study as far as it is, once it was begun."""
 
     @classmethod
     def begin(cls, spec_path: Path, make_folder: Callable[[], Path], settings: Settings, command: str) -> SizingRun:
@@ -172,6 +174,8 @@ class SizingRun:
     ) -> tuple[Study, StopReason]:
         """Run the study to its end, replaying what the record holds already.
 
+        The simulators of the problem go on, for what is read of the best design; an interrupt ends them.
+
         Args:
             jobs: workers.
             progress: called after every batch.
@@ -187,8 +191,8 @@ class SizingRun:
         if settings.targets is not None and isinstance(optimizer, Targeted):
             optimizer.aim(read_targets(Path(settings.targets), self.problem.spec.specs))
         self.problem.observe = isinstance(optimizer, Transferable) and optimizer.observes
-        with self.problem, Pool(self.problem, jobs) as pool:
-            study = Study(
+        with Pool(self.problem, jobs) as pool:
+            study = self.study = Study(
                 self.problem,
                 specs,
                 pool,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from automl_core.report.tables import rows_table, spec_table
 from circuits.results import Results
@@ -23,6 +23,7 @@ _ENDS = {
     "stall": "all specs met, and no better design for long",
     "budget": "the budget is spent",
     "exhausted": "every design of the space is known",
+    "interrupted": "stopped",
 }
 _UNITS = {"w": "m", "l": "m", "nf": "", "m": "", "mult": "", "r": "Ohm", "c": "F", "dc": "A", "value": "", "area": ""}
 _HEADS = {"w": "W", "l": "L", "r": "R", "c": "C"}
@@ -32,8 +33,8 @@ _AGREES = 1e-3
 """Relative difference up to which an independent run confirms a metric."""
 
 
-def show(console: Console, study: Study, reason: StopReason, results: Results) -> None:
-    """Specs, sizes, the sign-off and where everything is."""
+def show(console: Console, study: Study, reason: StopReason | Literal["interrupted"], results: Results) -> None:
+    """Specs, sizes and the sign-off."""
     first = study.trials[0]
     start = first.metrics if first.status == "ok" else {}
     console.print(spec_table(study.specs, results.best.metrics, engineering, start=start))
@@ -45,7 +46,6 @@ def show(console: Console, study: Study, reason: StopReason, results: Results) -
         + (f" ({failed} failed)" if failed else "")
         + f", {study.elapsed:.1f} s of search; the simulations took {simulated:.1f} s, added over all workers",
         sign_off_line(results.sign_off, len(study.specs.specs)),
-        *(str(path) for path in results.files),
     ]
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from automl_core.study import Study
-from circuits.results import Results, write_results
+from circuits.results import Results, draw_results, write_results
 from circuits.sizing import Settings, SizingRun
 from tests.circuits.filters import SPEC
 
@@ -33,6 +34,7 @@ class Finished:
     run: Path
     study: Study
     results: Results
+    figures: tuple[Path, ...]
     best: dict[str, Any]
 
 
@@ -52,6 +54,7 @@ def finish(home: Path, spec: str = SPEC) -> Finished:
     sizing = SizingRun.begin(home / "amp" / "low_pass.yaml", make, Settings(seed=1, budget="200"), "sizewise size x")
     study, _ = sizing.execute(1, lambda _: None)
     assert study.best is not None
-    results = write_results(run, sizing.problem, study, sizing.facts, study.best)
+    results = write_results(run, sizing.problem, study, sizing.facts, study.best, began=time.monotonic() - 1000)
+    figures = draw_results(run, sizing.problem, study, results)
     sizing.record.close()
-    return Finished(home, run, study, results, json.loads((run / "best.json").read_text()))
+    return Finished(home, run, study, results, figures, json.loads((run / "best.json").read_text()))

@@ -20,7 +20,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 def test_every_file_that_is_named_exists(finished: Finished) -> None:
     names = ["sized.cir", "best.json", "convergence.svg", "bode.svg"]
-    assert [path.name for path in finished.results.files] == names
+    assert [path.name for path in (*finished.results.files, *finished.figures)] == names
     assert sorted(path.name for path in finished.run.iterdir() if "sqlite" not in path.name) == sorted(names)
 
 
@@ -35,7 +35,7 @@ def test_figures_are_drawings_with_curves(finished: Finished, name: str) -> None
 def test_several_goals_have_a_front(tmp_path: Path) -> None:
     goals = SPEC.replace("max: 2Meg", "max: 2Meg, goal: maximize").replace("unit: dB", "unit: dB, goal: maximize")
     finished = finish(tmp_path, goals)
-    assert finished.results.files[-1] == finished.run / "front.svg"
+    assert finished.figures[-1] == finished.run / "front.svg"
     text = (finished.run / "front.svg").read_text()
     assert "bandwidth (Hz), maximize" in text and "gain (dB), maximize" in text and "Pareto front" in text
 
@@ -50,6 +50,7 @@ def test_the_best_design_is_written_whole(finished: Finished) -> None:
     reached = best["metrics"]["bandwidth"]
     assert bandwidth["margin"] == pytest.approx(min(reached - 1e6, 2e6 - reached))
     assert (best["seed"], best["command"]) == (1, "sizewise size x")
+    assert 0 < best["seconds"] < 1000 < best["command_seconds"], "of the search, and of all"
 
 
 def test_the_figures_are_those_of_the_circuit(finished: Finished) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from circuits.units import engineering
 from tests.end_to_end.command_line import (
     AMPLIFIER,
     SLOW_SPEC,
@@ -67,6 +70,15 @@ def test_ctrl_c_stops_and_the_run_goes_on(circuit: Path, undisturbed: list[dict[
     nothing_left(circuit)
     kept = trials(circuit / "run")
     assert 16 < len(kept) < 160
+    best = json.loads((circuit / "run/best.json").read_text())
+    assert "error" in best["sign_off"]
+    assert best["point"] == json.loads(kept[best["trial"]]["point"])
+    assert f"stopped: {len(kept)} evaluations" in stopped.out
+    for entry in best["specs"]:  # the table of the best so far
+        reached = re.escape(engineering(entry["reached"], entry["unit"]))
+        assert re.search(rf"^ {entry['metric']} .* {reached} ", stopped.out, re.MULTILINE), stopped.out
+    assert (circuit / "run/sized.cir").is_file()
+    assert sizewise(circuit, "apply", "run").status == 0
     assert sizewise(circuit, "resume", "run").status == 1
     assert trials(circuit / "run")[: len(kept)] == kept  # seconds too: none was done again
     assert history(circuit / "run") == undisturbed

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, NullFormatter
 
 from circuits.bench import Array
 
@@ -34,5 +35,7 @@ def bode(waveforms: Mapping[str, tuple[Array, Array]], metrics: Mapping[str, flo
     upper.set_ylabel("magnitude (dB)")
     lower.set_ylabel("phase (deg)")
     lower.set_xlabel("frequency (Hz)")
+    lower.xaxis.set_major_formatter(EngFormatter(places=0, sep=""))  # 10k, 10M; formulae (10^4) take long to set
+    lower.xaxis.set_minor_formatter(NullFormatter())
     upper.legend(frameon=False)
     return figure

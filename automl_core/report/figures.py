@@ -57,6 +57,7 @@ def _violation_panel(panel: Axes, spent: list[int], scores: list[Score], best: l
     if met is not None:
         panel.axvline(met, color="C2", ls="--", label=f"all specs met after {met}")
     panel.set_yscale("symlog", linthresh=1e-3)
+    panel.yaxis.set_major_formatter("{x:g}")  # powers of ten as formulae take longer to set than all else to draw
     panel.set_ylim(bottom=0)
     panel.set_ylabel("violation of the specs")
     panel.legend(frameon=False)

@@ -26,6 +26,8 @@ def test_a_bode_plot_of_one_pole() -> None:
     assert phase[40] == pytest.approx(-45.0) and phase[-1] == pytest.approx(-90.0, abs=0.01)
     assert upper.lines[1].get_xdata()[0] == 1e7
     assert upper.get_xscale() == lower.get_xscale() == "log"
+    ticks = lower.xaxis.get_major_formatter()
+    assert [ticks(hertz) for hertz in (1e3, 1e5, 1e6, 1e9)] == ["1k", "100k", "1M", "1G"]
 
 
 def test_the_phase_of_many_poles_does_not_jump_and_a_zero_is_no_error() -> None:

@@ -79,11 +79,20 @@ class Environment:
             names = names_in(text)
             calls = {match[1].lower() for match in _WORD.finditer(text) if match[2]} - BUILT_IN_FUNCTIONS
         for name in names:
+            self._refuse_function(name, text, line)
             if name not in self.names and name not in _SPECIAL:
                 self._undefined(name, text, line, self.names, "parameter")
         for name in calls:
             if name not in self.functions:
                 self._undefined(name, text, line, {*self.functions, *BUILT_IN_FUNCTIONS}, "function")
+
+    def _refuse_function(self, name: str, text: str, line: Line) -> None:
+        """A parameter called as a function is, ``ln``: ngspice asks for its arguments and ends the process."""
+        if name in BUILT_IN_FUNCTIONS and name in self.names:
+            remedy = f"give the parameter another name, as {name}_"
+            raise InputError(
+                f"{text!r} uses a parameter {name!r}, which is a function of ngspice", place=line.place, remedy=remedy
+            )
 
     def _undefined(self, name: str, text: str, line: Line, known: Iterable[str], what: str) -> None:
         names = set(known)
@@ -110,6 +119,8 @@ class Environment:
         groups = list(_GROUP.finditer(text))
         for group in groups:
             self.check(group[1] if group[1] is not None else group[2], line, strict=letter not in _FREE_LETTERS)
+        if not groups and letter not in _FREE_LETTERS and _NAME.match(text):
+            self._refuse_function(text.lower(), f"{key}={text}", line)
         if groups or letter not in _STRICT_LETTERS or _STARTS_NUMBER.match(text) or text.startswith('"'):
             return
         if letter == "x":

@@ -218,6 +218,11 @@ def _modelled_kind(expansion: _Expansion, chain: Sequence[Scope], card: Card, en
 
 
 def _unknown_model(chain: Sequence[Scope], card: Card) -> NoReturn:
+    early = next((index for index, node in enumerate(card.nodes) if _has_model(chain, node)), None)
+    if early is not None:
+        problem = f"{card.name} has {early} node{'' if early == 1 else 's'} before its model {card.nodes[early]!r}"
+        remedy = f"a {card.kind} has {len(card.nodes)}: {', '.join(filter(None, card.roles))}"
+        raise InputError(problem, place=card.line.place, remedy=remedy)
     if card.model is None:
         raise InputError(f"{card.name} names no model", place=card.line.place, remedy="add its model after the nodes")
     if any(scope.find_subcircuit(card.model) for scope in chain):

@@ -373,6 +373,12 @@ def test_includes_in_a_circle_or_too_deep_end_at_once(tmp_path: Path) -> None:
         ("t\n# comment\nr1 a 0 1\n", 2, "'#'"),
         ("t\nr1 a\n", 2, "too few nodes"),
         ("t\n.options gmin={g}\nr1 a 0 1\n", 2, "'g'"),
+        ("t\n.model n nmos\nm7 out nb 0 n w=1u\n", 3, "m7 has 3 nodes before its model 'n'"),
+        ("t\n.model q npn\nq1 c b q\n", 3, "q1 has 2 nodes before its model 'q'"),
+        ("t\n.param ln=1u\nm1 a a 0 0 n l=ln\n.model n nmos\n", 3, "'ln', which is a function"),
+        ("t\n.param max=1k\nr1 a 0 max\n", 3, "'max', which is a function"),
+        ("t\n.param x={ln*2} ln=1\nr1 a 0 1\n", 2, "'ln' is a function"),
+        ("t\n.param exp=2\nb1 a 0 v={exp*2}\n", 3, "'exp', which is a function"),
     ],
 )
 def test_errors_name_the_value_the_place_and_the_remedy(
@@ -394,6 +400,10 @@ def test_errors_name_the_value_the_place_and_the_remedy(
         "r2 a 0 {y}",
         "m1 a a 0 0 n w=ww\n.model n nmos",
         "x1 a s k=2\n.subckt s p\nr1 p 0 {k}\n.ends",
+        ".param ln=1u\nm1 a a 0 0 n l=ln\n.model n nmos",
+        ".param max=1k\nr2 a 0 max",
+        ".param exp=2\nb1 a 0 v={exp*2}",
+        ".model n nmos\nm7 a a 0 n w=1u",
     ],
 )
 def test_what_is_refused_would_end_ngspice(tmp_path: Path, definition: str) -> None:

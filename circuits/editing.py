@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,7 +116,9 @@ class _Site:
     number: float
 
 
-def lift_literals(deck: Deck, *, matched: Sequence[Sequence[str]] = (), bias: bool = False) -> LiftedLiterals:
+def lift_literals(
+    deck: Deck, *, matched: Sequence[Sequence[str]] = (), bias: bool = False, but: Collection[str] = ()
+) -> LiftedLiterals:
     """Lift the literal sizes of instances into ``.param`` lines of a new deck.
 
     W, L, M and NF of MOSFETs, and the values of resistors, capacitors and inductors; in the files of the deck's own
@@ -126,8 +128,9 @@ def lift_literals(deck: Deck, *, matched: Sequence[Sequence[str]] = (), bias: bo
         deck: the deck.
         matched: groups of device labels; where all members of a group have the same literal, they share a parameter.
         bias: lift the dc value of current sources too.
+        but: labels of devices to leave alone.
     """
-    sites = _sites(deck, bias=bias)
+    sites = _sites([device for device in deck.devices if device.label not in but], deck.path.parent, bias=bias)
     taken = {parameter.name for parameter in deck.parameters} | BUILT_IN_FUNCTIONS
     lifted: list[LiftedLiteral] = []
     changes: dict[Path, list[tuple[int, int, str]]] = {deck.path: []}
@@ -147,11 +150,11 @@ def lift_literals(deck: Deck, *, matched: Sequence[Sequence[str]] = (), bias: bo
     return LiftedLiterals(texts, tuple(lifted))
 
 
-def _sites(deck: Deck, *, bias: bool) -> list[_Site]:
+def _sites(devices: Iterable[Device], folder: Path, *, bias: bool) -> list[_Site]:
     """The literals that can be lifted, each line once."""
     sites: dict[tuple[str, int, str], _Site] = {}
-    for device in deck.devices:
-        if not device.file.is_relative_to(deck.path.parent) or (device.kind == "isource" and not bias):
+    for device in devices:
+        if not device.file.is_relative_to(folder) or (device.kind == "isource" and not bias):
             continue
         for key in _SIZES.get(device.kind, ()):
             value = device.card.parameters.get(key)

@@ -15,9 +15,10 @@ from automl_core.runs import write_whole
 from circuits.calibration import start_of
 from circuits.editing import lift_literals
 from circuits.includes import OutsideError
+from circuits.initial_variables import OUTPUTS, Uses, is_test_bench, sizing_parameters, variable_entries
 from circuits.matching import find_matches
 from circuits.measures import KINDS
-from circuits.netlist import Deck, Device, Parameter, read_deck
+from circuits.netlist import Deck, Note, read_deck
 from circuits.numbers import short_number
 from circuits.problem import CircuitProblem
 from circuits.specfile import read_spec
@@ -25,21 +26,10 @@ from circuits.units import engineering
 
 __all__ = ["InitialSpec", "write_initial_spec"]
 
-_SIZES = {
-    "nmos": ("w", "l", "m", "nf", "mult"),
-    "pmos": ("w", "l", "m", "nf", "mult"),
-    "resistor": ("r", "value", "w", "l", "m", "mult"),
-    "capacitor": ("c", "value", "w", "l", "m", "mult"),
-    "inductor": ("l", "value"),
-    "isource": ("dc", "value"),
-}
-"""Instance parameters that a designer chooses, by kind of device."""
-_COUNTS = frozenset({"m", "nf", "mult"})
 _SMALLER_IS_BETTER = frozenset(
     {"supply_current", "supply_power", "settling_time", "overshoot", "offset", "input_referred_noise", "output_noise"}
     | {"thd", "rise_time", "fall_time", "delay", "peaking"}
 )
-_OUTPUTS = ("out", "vout", "output", "vo", "outp", "voutp")
 
 
 @dataclass(frozen=True)
@@ -90,24 +80,30 @@ def write_initial_spec(
     spec_path = output or deck_path.with_suffix(".yaml")
     _refuse_existing(spec_path)
     folders = _allowed_folders(deck_path, allowed, confirm)
-    deck = read_deck(deck_path, allowed=folders)
+    own = deck = read_deck(deck_path, allowed=folders)
     files, report = [spec_path], [f"{deck.path.name}: {len(deck.devices)} devices, {len(deck.nets)} nets"]
-    sizing = _sizing_parameters(deck)
+    sizing = sizing_parameters(deck)
     if lift or (lift is None and not sizing):
         deck, new_files, said = _lifted(deck, folders)
-        files, report, sizing = files + new_files, report + said, _sizing_parameters(deck)
+        files += [deck_path.parent / os.path.relpath(file, own.path.parent) for file in new_files]
+        report, sizing = report + said, sizing_parameters(deck)
     if not sizing:
         raise InputError(
             "no parameter of the deck sizes a device", place=str(deck.path), remedy="use --lift, or write W={w1} in it"
         )
-    left = [device.label for device in deck.devices if device.kind in _SIZES and _is_test_bench(device)]
+    left = [device.label for device in own.devices if is_test_bench(device)]
     report += [f"not varied: {', '.join(left)} (load or test bench)"] if left else []
-    report += [f"not lifted: {note}" for note in deck.notes]
+    report += [f"not lifted: {_shown(note, own, deck_path)}" for note in own.notes]  # by the user's own lines
     draft = _draft(deck, sizing)
     header = _header(deck, spec_path, folders)
     figures = _figures(header, draft, spec_path)
     write_whole(spec_path, _text(header, draft, _spec_lines(draft, figures)))
     return InitialSpec(spec_path, tuple(files), tuple(report))
+
+
+def _shown(note: Note, deck: Deck, deck_path: Path) -> str:
+    """A note whose file is named as the user names the deck."""
+    return str(note).replace(f"{deck.path.parent}/", f"{deck_path.parent}/" if deck_path.parent != Path() else "", 1)
 
 
 def _refuse_existing(path: Path) -> None:
@@ -150,41 +146,14 @@ def _outside_folders(deck: Path, allowed: tuple[Path, ...]) -> Iterator[Path]:
             return
 
 
-# Variables.
-
-
-def _sizing_parameters(deck: Deck) -> dict[str, list[tuple[Device, str]]]:
-    """Parameters of the top level that set a size, with the places that they set."""
-    own = {p.name: p for p in deck.parameters if not p.scope and p.own and p.start is not None and _is_number(p)}
-    found: dict[str, list[tuple[Device, str]]] = {}
-    for device in deck.devices:
-        for slot in () if _is_test_bench(device) else _SIZES.get(device.kind, ()):
-            name = device.parameters.get(slot, "").strip("{}' \t").lower()
-            if name in own:
-                found.setdefault(name, []).append((device, slot))
-    return found
-
-
-def _is_test_bench(device: Device) -> bool:
-    """A load at the output, or an element no circuit has: 1 GH and 1 GF close a loop at DC and open it above."""
-    largest = {"resistor": 1e9, "capacitor": 1e-6, "inductor": 1e-3}.get(device.kind, math.inf)
-    value = next((device.values[name] for name in ("value", "r", "c", "l") if name in device.values), 0.0)
-    if device.kind in ("resistor", "capacitor", "inductor") and abs(value) > largest:
-        return True
-    return device.kind == "capacitor" and "0" in device.nodes and bool(set(device.nodes) & set(_OUTPUTS))
-
-
-def _is_number(parameter: Parameter) -> bool:
-    """A parameter that follows from others is no variable."""
-    return not any(
-        c.isalpha() for c in parameter.text.lower().replace("meg", "").strip("{}' ").rstrip("tgkmunpflvahzsor ")
-    )
+# Lifting.
 
 
 def _lifted(deck: Deck, folders: tuple[Path, ...]) -> tuple[Deck, list[Path], list[str]]:
     """A new deck beside the old one, whose literal sizes are parameters; matched devices share theirs."""
     matches = find_matches(deck)
-    lifted = lift_literals(deck, matched=[match.devices for match in matches], bias=True)
+    bench = [device.label for device in deck.devices if is_test_bench(device)]
+    lifted = lift_literals(deck, matched=[match.devices for match in matches], bias=True, but=bench)
     if not lifted.parameters:
         return deck, [], ["no literal size to lift"]
     names = {file: file.with_name(f"{file.stem}.lifted{file.suffix}") for file in lifted.files}
@@ -210,29 +179,11 @@ def _renamed(content: bytes, names: Mapping[Path, Path]) -> bytes:
     return content
 
 
-def _variable(parameter: Parameter, uses: list[tuple[Device, str]], shortest: float) -> str:
-    """A range about the deck's own value."""
-    start = parameter.start or 0.0
-    slots = {slot for _, slot in uses}
-    if slots & _COUNTS:
-        return f"{{min: 1, max: {max(4, 4 * round(start))}, integer: true}}"
-    if start <= 0:
-        return f"{{min: {short_number(min(10 * start, -1.0))}, max: {short_number(max(-start, 1.0))}}}"
-    is_length = slots == {"l"} and all(device.kind in ("nmos", "pmos") for device, _ in uses)
-    low = short_number(min(shortest, start), 12) if is_length else short_number(start / 10)  # the start lies within
-    return f"{{min: {low}, max: {short_number(start * 10)}, scale: log}}"
-
-
 # Analyses and measures.
 
 
-def _draft(deck: Deck, sizing: Mapping[str, list[tuple[Device, str]]]) -> _Draft:
-    lengths = [
-        p.start for name, uses in sizing.items() if {s for _, s in uses} == {"l"} and (p := deck.parameter(name)).start
-    ]
-    draft = _Draft()
-    for name, uses in sizing.items():
-        draft.variables[name] = _variable(deck.parameter(name), uses, min(lengths, default=0.0))
+def _draft(deck: Deck, sizing: Mapping[str, Uses]) -> _Draft:
+    draft = _Draft(variables=variable_entries(deck, sizing))
     draft.analyses = {
         card.name: card.command for card in deck.analyses if card.kind in ("op", "ac", "dc", "tran", "noise")
     }
@@ -252,7 +203,7 @@ def _draft(deck: Deck, sizing: Mapping[str, list[tuple[Device, str]]]) -> _Draft
 def _suggestions(deck: Deck, analyses: Mapping[str, str]) -> dict[str, tuple[str, str, str]]:
     """Built-in measures that this deck can have: name -> (analysis, kind, further arguments)."""
     found: dict[str, tuple[str, str, str]] = {}
-    out = next((net for net in _OUTPUTS if net in deck.nets), None)
+    out = next((net for net in OUTPUTS if net in deck.nets), None)
     ac = next((name for name, command in analyses.items() if command.split()[0] == "ac"), None)
     if ac and out:
         found |= {

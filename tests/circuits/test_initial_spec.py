@@ -8,7 +8,9 @@ import pytest
 import yaml
 
 from automl_core.errors import InputError
+from automl_core.space import Variable
 from circuits.initial_spec import InitialSpec, write_initial_spec
+from circuits.initial_variables import sizing_parameters, variable_entries
 from circuits.netlist import read_deck
 from circuits.numbers import parse_number
 from circuits.specfile import SpecFile, read_spec
@@ -153,6 +155,73 @@ def test_a_load_is_not_varied_and_a_compensation_is(ota: InitialSpec) -> None:
         names = {text.strip("{}'").lower() for text in deck.device(label).parameters.values()}
         assert bool(names & set(variables)) is varied, label
     assert any(line.startswith("not varied") and "cl" in line for line in ota.report)
+
+
+STIMULI = "ib vdd nb dc 20u\niload out 0 10u\niin 0 inn dc 0 ac 0\nip 0 inp 1u pulse(0 1u)"
+BENCH = OTA.replace("ib vdd nb 20u", STIMULI).replace(".end", ".control\nrun\nprint v(out)\n.endc\n.end")
+
+
+def test_a_lifted_deck_has_no_parameters_of_its_test_bench(tmp_path: Path) -> None:
+    written = _written(_deck(tmp_path, BENCH))
+    lifted = read_deck(read_spec(written.spec).decks[""])
+    assert [p.name for p in lifted.parameters if p.name.startswith(("dc_", "c_", "r_"))] == ["dc_ib", "r_rz", "c_cz"]
+    assert "not varied: iload, iin, ip, cl (load or test bench)" in written.report
+
+
+def test_what_is_not_lifted_is_told_by_the_users_own_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = BENCH.splitlines().index("print v(out)") + 1
+    _deck(tmp_path / "deep", BENCH)
+    monkeypatch.chdir(tmp_path)
+    written = _written(Path("deep/amp.cir"))
+    assert [line for line in written.report if line.startswith(f"not lifted: deep/amp.cir:{number}: print v(out): ")]
+    assert written.files == (Path("deep/amp.yaml"), Path("deep/amp.lifted.cir"))
+
+
+SIZES = """sizes of all sorts
+.param w1=4.37u l1=0.18u w2=0.9u l2=45n w3=1.2345678u r1=3.97k c1=1.5p i1=-20u r2=0 r3=1234.567 w4=2.345u
+vdd vdd 0 1.8
+m1 out g 0 0 n w={w1} l={l1}
+m2 out g 0 0 n w={w2} l={l2}
+m3 out g 0 0 n w={w3} l=1u
+m4 out g 0 0 n w={w4} l=1u
+r1 vdd out {r1}
+r2 g vdd {r2}
+r3 g vdd {r3}
+c1 g out {c1}
+i1 g vdd {i1}
+.model n nmos level=1
+.op
+.end
+"""
+
+
+def test_ranges_are_on_a_grid_on_which_the_decks_own_values_lie(tmp_path: Path) -> None:
+    deck = read_deck(_deck(tmp_path, SIZES))
+    entries = {name: yaml.safe_load(entry) for name, entry in variable_entries(deck, sizing_parameters(deck)).items()}
+    assert "r2" not in entries, "no range follows from 0"
+    steps = {name: entry.get("step") for name, entry in entries.items()}
+    assert steps == {"w1": "10n", "l1": "5n", "w2": "10n", "l2": "5n", "w3": None, "w4": "5n"} | {
+        "r1": 1, "c1": "1f", "i1": "10n", "r3": None
+    }  # fmt: skip
+    for name, entry in entries.items():
+        low, high = (parse_number(str(entry[key])) for key in ("min", "max"))
+        start = deck.parameter(name).start
+        assert start is not None and low <= start <= high
+        nearer, farther = (45e-9 if name[0] == "l" else start / 10), 10 * start
+        assert (low, high) == pytest.approx((farther, nearer) if start < 0 else (nearer, farther), rel=0.02)
+        if steps[name] is not None:
+            step = parse_number(str(steps[name]))
+            variable = Variable(name, low, high, entry.get("scale", "linear"), step)
+            assert variable.nearest(start) == pytest.approx(start, rel=1e-12), "trial 0 is the designer's own"
+            assert all(value / step == pytest.approx(round(value / step), abs=1e-6) for value in (low, high))
+
+
+def test_a_kit_whose_sizes_are_in_micrometres_has_its_grid_in_them(tmp_path: Path) -> None:
+    cell = ".subckt cell d g s b w=1 l=1\nm1 d g s b n w={w*1u} l={l*1u}\n.ends\n.model n nmos level=1\n"
+    text = f"t\n.param w1=5 l1=0.18\nvdd out 0 1\nx1 out g 0 0 cell w={{w1}} l={{l1}}\nr1 g out 1k\n{cell}.op\n.end\n"
+    deck = read_deck(_deck(tmp_path, text))
+    entries = {name: yaml.safe_load(entry) for name, entry in variable_entries(deck, sizing_parameters(deck)).items()}
+    assert {name: entry["step"] for name, entry in entries.items()} == {"w1": "10m", "l1": "10m"}
 
 
 def test_literals_are_left_alone_where_asked(tmp_path: Path) -> None:

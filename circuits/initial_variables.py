@@ -1,0 +1,129 @@
+"""What of a deck can vary, and in which ranges: the variables of a first spec."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+
+from circuits.netlist import Deck, Device, Parameter
+from circuits.numbers import short_number
+
+__all__ = ["OUTPUTS", "Uses", "is_test_bench", "sizing_parameters", "variable_entries"]
+
+Uses = Sequence[tuple[Device, str]]
+"""The places that a parameter sets: a device and the name of its own parameter."""
+
+OUTPUTS = ("out", "vout", "output", "vo", "outp", "voutp")
+"""Nets that are probably the output, the likeliest first."""
+
+_SIZES = {
+    "nmos": ("w", "l", "m", "nf", "mult"),
+    "pmos": ("w", "l", "m", "nf", "mult"),
+    "resistor": ("r", "value", "w", "l", "m", "mult"),
+    "capacitor": ("c", "value", "w", "l", "m", "mult"),
+    "inductor": ("l", "value"),
+    "isource": ("dc", "value"),
+}
+"""Instance parameters that a designer chooses, by kind of device."""
+_COUNTS = frozenset({"m", "nf", "mult"})
+_LARGEST = {"resistor": 1e9, "capacitor": 1e-6, "inductor": 1e-3}
+"""Elements beyond these are in no circuit: 1 GH and 1 GF close a loop at DC and open it above."""
+_GRIDS = (10, 5, 1)
+"""Of widths and lengths, in nm: what fabs draw on, from 180 nm down."""
+_LARGEST_METRES = 1e-3
+"""A width above this is in µm, as kits have it whose cells are subcircuits."""
+_FINEST = 5
+"""Significant digits of the deck's own value down to which a grid is looked for."""
+
+
+def sizing_parameters(deck: Deck) -> dict[str, Uses]:
+    """Parameters of the top level that set a size and have a value other than 0, with the places that they set."""
+    own = {p.name for p in deck.parameters if not p.scope and p.own and p.start and _is_number(p)}
+    found: dict[str, list[tuple[Device, str]]] = {}
+    for device in deck.devices:
+        for slot in () if is_test_bench(device) else _SIZES.get(device.kind, ()):
+            name = device.parameters.get(slot, "").strip("{}' \t").lower()
+            if name in own:
+                found.setdefault(name, []).append((device, slot))
+    return dict(found)
+
+
+def is_test_bench(device: Device) -> bool:
+    """A load at the output, a current that is a stimulus or a load, or an element that no circuit has."""
+    value = next((device.values[name] for name in ("value", "r", "c", "l", "dc") if name in device.values), 0.0)
+    at_output = bool(set(device.nodes) & set(OUTPUTS))
+    if device.kind == "isource":
+        driven = "waveform" in device.parameters or device.values.get("ac", 0.0) != 0
+        return driven or value == 0 or (at_output and "0" in device.nodes)
+    if device.kind in _LARGEST and abs(value) > _LARGEST[device.kind]:
+        return True
+    return device.kind == "capacitor" and "0" in device.nodes and at_output
+
+
+def _is_number(parameter: Parameter) -> bool:
+    """A parameter that follows from others is no variable."""
+    return not any(
+        c.isalpha() for c in parameter.text.lower().replace("meg", "").strip("{}' ").rstrip("tgkmunpflvahzsor ")
+    )
+
+
+def variable_entries(deck: Deck, sizing: Mapping[str, Uses]) -> dict[str, str]:
+    """The variables of the spec: a range about the deck's own value of each, on a grid on which that value lies.
+
+    Args:
+        deck: the deck.
+        sizing: from :func:`sizing_parameters`.
+
+    Returns:
+        Parameter -> its entry, as YAML.
+    """
+    starts = {name: deck.parameter(name).start or 0.0 for name in sizing}
+    shortest = min((starts[name] for name, uses in sizing.items() if _is_channel_length(uses)), default=0.0)
+    return {name: _entry(starts[name], uses, shortest) for name, uses in sizing.items()}
+
+
+def _is_channel_length(uses: Uses) -> bool:
+    return all(slot == "l" and device.kind in ("nmos", "pmos") for device, slot in uses)
+
+
+def _entry(start: float, uses: Uses, shortest: float) -> str:
+    if {slot for _, slot in uses} & _COUNTS:
+        return f"{{min: 1, max: {max(4, 4 * round(start))}, integer: true}}"
+    lowest = min(shortest, start) if _is_channel_length(uses) else None
+    step = _grid(start, lowest, drawn=all(slot in ("w", "l") and d.kind in ("nmos", "pmos") for d, slot in uses))
+    grid = "" if step is None else f", step: {_written(step)}"
+    low, high = _decade(start, step)
+    if start < 0:
+        return f"{{min: {high}, max: {low}{grid}}}"
+    if lowest is not None:
+        low = short_number(lowest, 12)
+    return f"{{min: {low}, max: {high}, scale: log{grid}}}"
+
+
+def _decade(start: float, step: Decimal | None) -> tuple[str, str]:
+    """A tenth of the value and ten times it, the nearer to 0 first, on its grid."""
+    if step is None:
+        return short_number(start / 10), short_number(start * 10)
+    count = round(abs(Decimal(repr(start))) / step)
+    sign = 1 if start > 0 else -1
+    return _written(sign * max(1, round(count / 10)) * step), _written(sign * 10 * count * step)
+
+
+def _grid(start: float, lowest: float | None, *, drawn: bool) -> Decimal | None:
+    """The coarsest grid that the value, and the lowest one, lie on; ``None`` where all are too fine.
+
+    A grid of three digits and more leaves the search as free as none would: the lower end of the range has two.
+    """
+    values = [Decimal(repr(start)), *([] if lowest is None else [Decimal(repr(lowest))])]
+    if drawn:
+        unit = Decimal("1e-9") if start < _LARGEST_METRES else Decimal("1e-3")
+        steps: Iterable[Decimal] = (grid * unit for grid in _GRIDS)
+    else:
+        first = math.floor(math.log10(abs(start)))
+        steps = (Decimal(1).scaleb(first - digits) for digits in range(3, _FINEST))
+    return next((step for step in steps if all(value % step == 0 for value in values)), None)
+
+
+def _written(number: Decimal) -> str:
+    return short_number(float(number), 12)

@@ -18,6 +18,7 @@ from circuits.measures import KINDS
 from circuits.netlist import Deck
 from circuits.references import check_references
 from circuits.refusals import located
+from circuits.rounding import rounded
 from circuits.sessions import Sessions
 from circuits.simulator import Outcome, Simulator
 from circuits.specfile import SpecFile, read_spec
@@ -114,6 +115,10 @@ class CircuitProblem:
         return {bench: own_parameters(deck, self.space.by_name) for bench, deck in self.decks.items()}
 
     # The Problem protocol.
+
+    def repair(self, point: Point) -> Point:
+        """The same design in as many digits as designers write, so that what is simulated is what the deck gets."""
+        return rounded(self.space, point)
 
     def evaluate(self, point: Point, scenario: str, seed: int) -> Evaluation:
         """Simulate one design on every bench.

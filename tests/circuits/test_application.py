@@ -11,6 +11,7 @@ import pytest
 
 from automl_core.errors import InputError
 from circuits.application import apply_best
+from circuits.numbers import parse_number
 from tests.circuits.finished_run import DECK, DRIVER, VALUES, Finished, finish
 
 
@@ -44,6 +45,14 @@ def test_nothing_but_values_of_parameters_changes(finished: Finished, copy: tupl
     changed = [line for line in difference.splitlines() if re.match(r"[+-](?![+-])", line)]
     assert len(changed) == 4 and all(line[1:].startswith(".param") for line in changed)
     assert [line[1:] for line in changed if line[0] == "+"] == text.splitlines()[1:3]
+
+
+def test_what_is_written_is_what_was_simulated_in_four_digits(finished: Finished, copy: tuple[Path, str]) -> None:
+    text = (copy[0] / "amp/parts/values.inc").read_text()
+    for name, value in finished.best["point"].items():
+        written = re.search(rf"{name}\s*=\s*(\S+)", text)
+        assert written and parse_number(written[1]) == value
+        assert len(re.sub(r"\D", "", written[1])) <= 4, written[1]
 
 
 def test_the_copy_runs_in_plain_ngspice_and_gives_the_figures(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,11 @@ from automl_core.errors import EvaluationError, InputError, SizewiseError
 from circuits.bench import Analysis, Bench, Measure, Reading
 from circuits.gate import checked, flattened
 from circuits.measures import KINDS, NotFound
+from circuits.messages import reason_in
 from circuits.operating_point import OperatingPoints
 from circuits.plots import NgspicePlot, VectorNames
 from circuits.stimuli import Drive, Stimuli
+from circuits.stored_vectors import StoredVectors
 
 if TYPE_CHECKING:
     from circuits.ngspice import Library
@@ -31,13 +33,14 @@ __all__ = ["LibraryGone", "LoadedDeck"]
 _LINE_BYTES = 900  # ngspice copies a command into 1024 bytes and drops the rest
 _ERROR = re.compile(rb"error|could not|can't|undefined|unknown|not found|closing", re.IGNORECASE)
 _NOT_LOADED = (b"circuit not parsed", b"aren't any circuits")
-_CHATTER = re.compile(
-    rb"Reset re-loads|Trying gmin|Supplies reduced|Note:|Doing analysis|No\. of Data|Reference value|Circuit:|\*\*"
-)
-_TABLE = re.compile(rb"-+[- ]*|Node +.*|Last Node Voltages|Initial Transient Solution|\S+( +[-+.e\d]+){1,2}( \*)?")
 _HOMOTOPY = (b"stepping", b"Transient op")
 _INTERNAL = re.compile(r"@[\w.#]+\[\w+\]")
 _KINDS_OF_MEAS = ("ac", "dc", "tran", "sp")
+_OF_NETS = frozenset({"ac", "dc", "op", "tran"})
+
+
+_VALUE = re.compile(r"%\(\w+\)r")
+_VALUE_BYTES = 24
 
 
 class LibraryGone(Exception):
@@ -94,11 +97,15 @@ class LoadedDeck:
         self._failed = False
         self._expands = False
         """Whether every point expands the deck anew."""
-        self._setters: dict[str, list[str]] = {}
-        self._altered: dict[str, str] = {}
-        """What parameters were altered to since the deck was expanded: what holds already is not altered again."""
+        self._learnt = False
+        self._parameters: Collection[str] = ()
+        self._setting: list[str] = []
+        """Lines of commands that set the parameters, to be filled in with their values."""
+        self._plot = b"const"
+        """The newest plot."""
         self._load()
         self._stimuli = Stimuli(library, self._send)
+        self._stored = StoredVectors(library)
         self._steps = [self._step(analysis) for analysis in bench.analyses]
         self._steps.sort(key=lambda step: step.drive is not None)  # those with the deck's own stimulus first
         self._operating_point = self._operating_point_step()
@@ -131,10 +138,21 @@ class LoadedDeck:
         self._settled = False
         try:
             self._set(values)
-            return self._run(start, observe, waveforms or {})
+            self._stored.begin(everything=bool(waveforms))
+            reading = self._run(start, observe, waveforms or {})
         except SizewiseError:
             self._failed = True
             raise
+        if not self._learnt:
+            self._learn()
+        return reading
+
+    def _learn(self) -> None:
+        """Note which vectors are enough; a phrase of ``meas`` may read any, and noise has vectors of its own."""
+        self._learnt = True
+        if {step.analysis.kind for step in self._steps} <= _OF_NETS and not any(step.takes for step in self._steps):
+            reads = [name for _, kind, arguments in self._builtins for name in kind.reads(arguments)]
+            self._stored.learn(reads, [step.names for step in self._steps if step.names is not None])
 
     def settle(self) -> None:
         """Leave the circuit as the deck has it, but for altered instances, which the next point alters anyhow.
@@ -148,6 +166,7 @@ class LoadedDeck:
         stale = self._failed or any(word in said for word in _HOMOTOPY)
         self._settled, self._failed = True, False
         self.library.forget()
+        self._plot = b"const"
         if stale and not self._expands:
             self._expand()
         else:
@@ -156,16 +175,11 @@ class LoadedDeck:
     def _expand(self) -> None:
         self.library.command(b"reset")
         self._stimuli.expanded()
-        self._altered.clear()
+        self._stored.expanded()
 
     def words(self) -> str:
         """What ngspice said that may be the reason of a fault, on one line."""
-        said = [message for message in self.library.messages if not _CHATTER.search(message)]
-        said = [message for message in said if message.startswith(b"stderr")] or said  # the rest: tables of voltages
-        said = [message.partition(b" ")[2].strip() for message in said]
-        kept = dict.fromkeys(line.decode(errors="replace") for line in said if line and not _TABLE.fullmatch(line))
-        text = "; ".join(kept)
-        return text if len(text) <= 1000 else f"{text[:300]} … {text[-690:]}"
+        return reason_in(self.library.messages)
 
     # ------------------------------------------------------------------ loading
 
@@ -238,17 +252,14 @@ class LoadedDeck:
 
     def _set(self, values: Mapping[str, float]) -> None:
         self._expands = self._bench.mode != "alter" and bool(values)
-        commands: list[str] = []
-        for name, value in values.items():
-            if name not in self._setters:
-                self._setters[name] = self._setters_of(name)
-            if not math.isfinite(value):
-                raise EvaluationError(f"{name} = {value}")
-            text = repr(float(value))
-            if self._altered.get(name) != text:
-                commands += [setter + text for setter in self._setters[name]]
-                self._altered[name] = text
-        self._send(commands)
+        if self._parameters != values.keys():
+            self._setting = _lines([setter for name in values for setter in self._setters(name)])
+            self._parameters = values.keys()
+        wrong = next((name for name, value in values.items() if not math.isfinite(value)), None)
+        if wrong is not None:
+            raise EvaluationError(f"{wrong} = {values[wrong]}")
+        for line in self._setting:
+            self.library.command((line % values).encode())
         if b"rror" in self.library.said():
             self._explain_refusal()
         if self._expands:
@@ -262,15 +273,15 @@ class LoadedDeck:
             raise InputError(f"a parameter cannot be set: {self.words()}", remedy=remedy)
         raise LibraryGone
 
-    def _setters_of(self, name: str) -> list[str]:
-        """The commands that set a parameter, but for the value."""
+    def _setters(self, name: str) -> list[str]:
+        """The commands that set a parameter, with its name in place of the value."""
         if not re.fullmatch(r"[A-Za-z_]\w*", name):
             raise InputError(f"{name!r} is no name of a parameter", remedy="letters, digits and _ only")
         if self._bench.mode != "alter":
-            return [f"alterparam {name.lower()}="]
+            return [f"alterparam {name.lower()}=%({name})r"]
         if name not in self._bench.alters:
             raise InputError(f"{name!r} cannot be altered directly", remedy='use the mode "reset"')
-        return [f"alter {target.lower()}=" for target in self._bench.alters[name]]
+        return [f"alter {target.lower()}=%({name})r" for target in self._bench.alters[name]]
 
     def _send(self, commands: list[str]) -> None:
         """Run short commands, many to a line: parsing a line costs more than altering a device."""
@@ -309,20 +320,20 @@ class LoadedDeck:
             self._analyse(step, step.internals)
             self._points.learn(self.library)
         plot = self._analyse(step, tuple(dict.fromkeys((*step.internals, *self._points.vectors()))))
-        return plot, self._points.read(self.library, self.library.plot())
+        return plot, self._points.read(self.library, self._plot)
 
     def _analyse(self, step: _Step, internals: tuple[str, ...]) -> NgspicePlot:
         library = self.library
         if step.drive is not None:
             self._stimuli.apply(step.drive)
-        before = library.plot()
         said = len(library.messages)
         if internals:
-            self._save(internals)
+            self._stored.add(internals)
         library.command(step.command)
         if internals:
-            library.command(b"delete all")
-        plot = library.plot()
+            self._stored.restore()
+        before, self._plot = self._plot, library.plot()
+        plot = self._plot
         if plot == before and self._deck_lost(said):
             raise LibraryGone
         if plot == before or not plot.startswith(step.analysis.kind.encode()) or self._aborted(said):
@@ -344,21 +355,12 @@ class LoadedDeck:
         said = self.library.said(since)
         return b"aborted" in said or b"doAnalyses" in said
 
-    def _save(self, internals: tuple[str, ...]) -> None:
-        line = "save all"
-        for name in internals:
-            if len(line) > _LINE_BYTES:
-                self.library.command(line.encode())
-                line = "save"
-            line += f" {name}"
-        self.library.command(line.encode())
-
     def _measure(self, take: _Take, metrics: dict[str, float], notes: dict[str, str]) -> None:
         library, said = self.library, len(self.library.messages)
         library.command(take.command)
         words = library.said(said)
         failed = b"failed" in words or b"rror" in words
-        value = None if failed else library.scalar(library.plot() + b"." + take.vector.encode())
+        value = None if failed else library.scalar(self._plot + b"." + take.vector.encode())
         if value is None or not math.isfinite(value):
             reason = b"; ".join(m.partition(b" ")[2].strip() for m in library.messages[said:]).decode(errors="replace")
             metrics[take.metric], notes[take.metric] = math.nan, reason or f"ngspice measured {value}"
@@ -381,3 +383,18 @@ class LoadedDeck:
             return plots[name].waveforms(wanted)
         except KeyError as error:
             raise InputError(f"there is no waveform {error.args[0]!r} in the analysis {name!r}") from None
+
+
+def _lines(commands: Sequence[str]) -> list[str]:
+    """Commands with places for values, as many to a line as ngspice reads: a line costs more than a command."""
+    lines: list[str] = []
+    length = 0
+    for command in commands:
+        width = len(_VALUE.sub("x" * _VALUE_BYTES, command)) + 1
+        if lines and length + width <= _LINE_BYTES:
+            lines[-1] += f";{command}"
+            length += width
+        else:
+            lines.append(command)
+            length = width
+    return lines

@@ -41,6 +41,8 @@ _FOLDERS = (
 )
 _FILE_BYTES = 8 << 20
 _MESSAGES = 100_000
+_COMPLEX: np.dtype[np.complex128] = np.dtype(np.complex128)
+_REAL: np.dtype[np.float64] = np.dtype(np.float64)
 
 
 class Library:
@@ -121,8 +123,8 @@ class Library:
         if info == self._ffi.NULL:
             return None
         if info.v_compdata != self._ffi.NULL:
-            return np.frombuffer(self._ffi.buffer(info.v_compdata, info.v_length * 16), dtype=np.complex128).copy()
-        return np.frombuffer(self._ffi.buffer(info.v_realdata, info.v_length * 8), dtype=np.float64).copy()
+            return np.frombuffer(bytearray(self._ffi.buffer(info.v_compdata, info.v_length * 16)), _COMPLEX)
+        return np.frombuffer(bytearray(self._ffi.buffer(info.v_realdata, info.v_length * 8)), _REAL)
 
     def scalar(self, name: bytes) -> float | None:
         """The last value of a vector, its real part; None where there is none."""
@@ -255,9 +257,9 @@ def _serve(channel: Channel) -> int:
 def _reply(
     deck: LoadedDeck, point: Mapping[str, float], observe: bool, waveforms: Mapping[str, tuple[str, ...]]
 ) -> tuple[str, object]:
-    """A point's answer: a word, and a packed reading or an error."""
+    """A point's answer: a word, and the fields of a reading or an error."""
     try:
-        return "reading", deck.evaluate(point, observe=observe, waveforms=waveforms).packed()
+        return "reading", tuple(deck.evaluate(point, observe=observe, waveforms=waveforms))
     except LibraryGone:
         return "lost", EvaluationError(deck.words() or "ngspice gave up")
     except InputError as error:

@@ -86,9 +86,10 @@ class NgspicePlot:
         Raises:
             KeyError: the plot has none of this name.
         """
-        if name not in self._vectors:
-            self._vectors[name] = self._read(name)
-        return self._vectors[name]
+        found = self._vectors.get(name)
+        if found is None:
+            found = self._vectors[name] = self._read(name)
+        return found
 
     def waveforms(self, wanted: tuple[str, ...]) -> Mapping[str, NDArray[Any]]:
         """The scale and the vectors wanted; all of them where none is named."""

@@ -164,7 +164,9 @@ class Simulator:
         if len(rest) < len(points) - len(outcomes):
             rest = rest[:1]
         child = self._ready(names)
-        child.send(([dict(point) for point in rest], observe, dict(waveforms or {})))
+        child.send(
+            ([{name: float(value) for name, value in point.items()} for point in rest], observe, dict(waveforms or {}))
+        )
         for _ in rest:
             try:
                 word, reply = child.receive(self.limit_seconds)
@@ -175,7 +177,7 @@ class Simulator:
             if word == "refused":
                 raise reply
             child.evaluated += 1
-            outcomes.append(Reading(*reply) if word == "reading" else reply)
+            outcomes.append(Reading._make(reply) if word == "reading" else reply)
             if word == "lost":
                 self.close()
                 return

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from circuits.bench import Analysis
 from circuits.measures import signals
 from circuits.measures.arguments import Argument, Arguments
-from circuits.measures.crossings import crossing, value_at
+from circuits.measures.crossings import between, crossing, passage, value_at
 from circuits.measures.kinds import Kind
 from circuits.measures.plot import NotFound, Plots, read
 from circuits.measures.scripts import number, plot_variable
@@ -103,10 +103,7 @@ def _first(vector: str) -> list[str]:
 def _gain(plots: Plots, analysis: str, arguments: Arguments) -> float:
     frequency, transfer = _transfer(plots, analysis, arguments)
     at = arguments.get("at")
-    if at is None:
-        transfer = transfer[:1]
-    decibels = 20 * np.log10(np.abs(transfer))
-    gain = float(decibels[0]) if at is None else value_at(frequency, decibels, at)
+    gain = _decibel(transfer[0]) if at is None else value_at(frequency, 20 * np.log10(np.abs(transfer)), at)
     return gain if arguments["scale"] == "dB" else 10 ** (gain / 20)
 
 
@@ -121,18 +118,26 @@ def _gain_script(result: str, analysis: Analysis, arguments: Arguments) -> list[
     ]
 
 
-def _unity(frequency: Floats, decibels: Floats, which: str) -> float:
+def _decibel(ratio: complex) -> float:
+    """Of one value: numpy takes longer to be asked than this takes to compute."""
+    magnitude = abs(complex(ratio))
+    return 20 * math.log10(magnitude) if magnitude else -math.inf
+
+
+def _unity(frequency: Floats, transfer: NDArray[np.complex128], which: str) -> float:
     """The frequency of the downward crossing of 0 dB."""
-    found = crossing(frequency, decibels, 0.0, "fall", which)
-    if found is None and decibels[-1] > 0:
-        raise NotFound(f"the gain is still {decibels[-1]:.3g} dB at the end of the sweep, {frequency[-1]:.3g} Hz")
-    if found is None:
-        raise NotFound(f"the gain stays below 1: its peak is {decibels.max():.3g} dB")
-    return found
+    magnitude = np.abs(transfer)
+    k = passage(frequency, magnitude, 1.0, "fall", which)
+    if k is not None:
+        return between(frequency, k, [_decibel(value) for value in magnitude[k : k + 2].tolist()], 0.0)
+    if magnitude[-1] > 1:
+        end = f"{_decibel(magnitude[-1]):.3g} dB at the end of the sweep, {frequency[-1]:.3g} Hz"
+        raise NotFound(f"the gain is still {end}")
+    raise NotFound(f"the gain stays below 1: its peak is {_decibel(magnitude.max()):.3g} dB")
 
 
 def _unity_gain_frequency(plots: Plots, analysis: str, arguments: Arguments) -> float:
-    return _unity(*_decibels(plots, analysis, arguments), arguments["crossing"])
+    return _unity(*_transfer(plots, analysis, arguments), arguments["crossing"])
 
 
 def _fall(arguments: Arguments) -> str:
@@ -148,7 +153,7 @@ def _unity_script(result: str, analysis: Analysis, arguments: Arguments) -> list
 
 def _phase_margin(plots: Plots, analysis: str, arguments: Arguments) -> float:
     frequency, transfer = _transfer(plots, analysis, arguments)
-    unity = _unity(frequency, 20 * np.log10(np.abs(transfer)), arguments["crossing"])
+    unity = _unity(frequency, transfer, arguments["crossing"])
     return 180 + value_at(frequency, _phase(transfer, arguments["polarity"]), unity)
 
 

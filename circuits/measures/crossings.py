@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from circuits.measures.plot import NotFound
 
-__all__ = ["crossing", "value_at"]
+__all__ = ["between", "crossing", "passage", "value_at"]
 
 Floats = NDArray[np.float64]
 
@@ -33,6 +34,12 @@ def crossing(x: Floats, y: Floats, level: float, edge: Literal["rise", "fall"], 
     Raises:
         NotFound: it lies between the first two points.
     """
+    k = passage(x, y, level, edge, which)
+    return None if k is None else between(x, k, y[k : k + 2].tolist(), level)
+
+
+def passage(x: Floats, y: Floats, level: float, edge: Literal["rise", "fall"], which: str = "first") -> int | None:
+    """The index of the last point before a crossing; None where there is none. As for :func:`crossing`."""
     up = edge == "rise"
     hits = (y[:-1] < level) & (y[1:] >= level) if up else (y[:-1] > level) & (y[1:] <= level)
     indices = hits.nonzero()[0]
@@ -44,7 +51,14 @@ def crossing(x: Floats, y: Floats, level: float, edge: Literal["rise", "fall"], 
             f"it crosses {level:.4g} between the first two points, {x[0]:.4g} and {x[1]:.4g}: start the analysis lower"
             " or make its steps smaller"
         )
-    return float(x[k] + (level - y[k]) * (x[k + 1] - x[k]) / (y[k + 1] - y[k]))
+    return k
+
+
+def between(x: Floats, k: int, values: Sequence[float], level: float) -> float:
+    """Where a line through the values at points k and k + 1 has a level."""
+    left, right = x[k : k + 2].tolist()
+    before, after = values
+    return float(left + (level - before) * (right - left) / (after - before))
 
 
 def value_at(x: Floats, y: Floats, at: float) -> float:

@@ -117,6 +117,7 @@ _FACTORIES: Mapping[str, tuple[str, str]] = {
     "seq2seq": ("automl_core.agent.agent", "Seq2Seq"),
     "seq2seq-no-model": ("automl_core.agent.agent", "Seq2SeqWithoutModel"),
     "tpe": ("automl_core.optimizers.tpe", "TreeParzen"),
+    "trust-region": ("automl_core.optimizers.trust_region", "TrustRegion"),
 }
 
 

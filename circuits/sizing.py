@@ -104,8 +104,8 @@ class SizingRun:
         planned = Budget(budget.evaluations, budget.seconds, measured.seconds or None)
         optimizer, reason = settings.optimizer, "asked for"
         if optimizer == "auto":
-            choice = choose(problem.space, planned)
-            optimizer, reason = choice.name, choice.reason
+            choice = choose(problem.space, specs, planned)
+            reason = f"{choice.words}: {choice.reason}"
         folder = make_folder()
         record = Record.create(folder / RECORD)
         facts = {
@@ -190,7 +190,7 @@ class SizingRun:
             say(said)
         if settings.targets is not None and isinstance(optimizer, Targeted):
             optimizer.aim(read_targets(Path(settings.targets), self.problem.spec.specs))
-        self.problem.observe = isinstance(optimizer, Transferable) and optimizer.observes
+        self.problem.observe = getattr(optimizer, "observes", False)
         with Pool(self.problem, jobs) as pool:
             study = self.study = Study(
                 self.problem,

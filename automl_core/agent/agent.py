@@ -41,6 +41,8 @@ _NOISE, _LEAST_NOISE = 0.5, 0.03
 """Exploration: a standard deviation that decays geometrically over the budget (AMC, HAQ: 0.5 · 0.95ⁿ, 0.5 · 0.99ⁿ)."""
 _GUESSES = 24
 """Designs that the policy proposes to imagination."""
+_UNIMPROVED = 6
+"""Of so many designs one is evaluated as the policy or chance drew it."""
 _LESSONS = 64
 """Targets drawn at an ask to train the policy on."""
 _FEW = 2
@@ -83,7 +85,6 @@ class Agent:
         self._best = float("inf")
         self._targets: Targets | None = None
         self._generator = np.random.default_rng([seed, 1])
-        self._graph_features()
 
     # What it hears.
 
@@ -160,7 +161,8 @@ class Agent:
             bases = torch.stack([self._bases(networks, specs[row], elites[row], share) for row in range(len(specs))])
             improved = networks.imagination.improve(bases, tensors, self._radius)
             picks = networks.imagination.pick(improved, tensors, count, self._radius)
-            ranked = [Decision(self._graph, self._allowed, len(row)).clip(row) for row in picks]
+            mixed = [self._with_trials(networks, *pair) for pair in zip(picks, bases, strict=True)]
+            ranked = [Decision(self._graph, self._allowed, len(row)).clip(row) for row in mixed]
         return self._unknown(ranked, count)
 
     def _bases(self, networks: Networks, specs: Specs, elites: Tensor, share: float) -> Tensor:
@@ -170,6 +172,16 @@ class Agent:
         copies = networks.imagination.pseudo_samples(designs[which], self._radius)
         guesses = self._drawn(networks, specs, elites, max(int(_GUESSES * share), 4)) if _GUESSES else copies[:0]
         return torch.cat([copies, guesses])
+
+    def _with_trials(self, networks: Networks, picks: Tensor, bases: Tensor) -> Tensor:
+        """Some picks give way to designs that the model had no say in, so that it hears where it is wrong.
+
+        Where every network errs alike, as between the last data and a wall of the cube, none of them asks to look.
+        """
+        turn = torch.arange(len(picks)) + self._asks * len(picks)
+        replaced = turn % _UNIMPROVED == _UNIMPROVED - 1
+        drawn = torch.randint(len(bases), (len(picks),), generator=networks.generator)
+        return torch.where(replaced.unsqueeze(1), bases[drawn], picks)
 
     def _drawn(self, networks: Networks, specs: Specs, elites: Tensor, count: int) -> Tensor:
         """What the policy makes of the best designs, and of none, with exploration; shape (count, coordinates)."""
@@ -234,18 +246,11 @@ class Agent:
         """Begin from a policy that another problem, target or technology has taught."""
         self._policy = read_policy(policy, self.settings.policy)
         self._scales.warps = dict(self._policy.scales.warps)
-        self._graph_features()
         return self._policy.summary(self._graph, self._memory.metrics)
 
     def save(self, policy: Path) -> None:
         """Write what was learnt into a folder."""
         write_policy(policy, self.settings.policy, self._ready().parts(), self._scales)
-
-    def _graph_features(self) -> None:
-        """Fix the scales of features, by this problem's own where no policy brought them."""
-        for name in {name for features in self._graph.features for name in features}:
-            values = [features[name] for features in self._graph.features if name in features]
-            self._scales.learn(f"feature {name}", np.array(values, dtype=float))
 
 
 @contextmanager

@@ -21,11 +21,14 @@ __all__ = ["Imagination", "hopes"]
 _STEPS = 20
 _RATE = 0.1
 """Length of a gradient step, in trust radii."""
+_ALONG = 0.4
+"""Share of pseudo-samples that move along the difference of two good designs, hence along the valleys they lie in
+(differential evolution); the others move a few coordinates at random."""
 _SHARPNESS = 40.0
 _MARGIN = 0.02
 """A bound is aimed at with this much to spare, relative to its scale, because the model errs."""
 _MERIT = 0.1
-"""Weight of the merit beside a violation: small, so that no goal pays for a broken spec."""
+"""Weight of the merit; it fades with the violation, so that no goal pays for a broken spec."""
 
 
 def hopes(prediction: Prediction, specs: SpecTensors) -> Tensor:
@@ -41,7 +44,8 @@ def hopes(prediction: Prediction, specs: SpecTensors) -> Tensor:
     short = specs.shortfall(prediction.metrics)
     soft = torch.nn.functional.softplus((short + _MARGIN) * _SHARPNESS) / _SHARPNESS
     violation = prediction.measured * torch.log1p(soft) + (1.0 - prediction.measured)
-    return (specs.weight * violation).sum(-1) - _MERIT * torch.tanh(specs.merit(prediction.metrics))
+    total = (specs.weight * violation).sum(-1)
+    return total - _MERIT * torch.asinh(specs.merit(prediction.metrics)) * torch.exp(-total.detach() / _MERIT)
 
 
 class Imagination:
@@ -70,7 +74,11 @@ class Imagination:
         length = radius * torch.where(torch.rand(n, 1, generator=draw) < 0.5, length, length**3)
         share = torch.rand(n, 1, generator=draw).clamp(min=0.15)
         moved = (torch.rand(parents.shape, generator=draw) < share).float()
-        samples = (parents + torch.randn(parents.shape, generator=draw) * length * moved).clamp(0.0, 1.0)
+        moved.scatter_(1, torch.randint(parents.shape[1], (n, 1), generator=draw), 1.0)  # a copy would be known already
+        noise = parents + torch.randn(parents.shape, generator=draw) * length * moved
+        one, two = (parents[torch.randperm(n, generator=draw)] for _ in range(2))
+        along = parents + torch.rand(n, 1, generator=draw) * (one - two)
+        samples = _reflected(torch.where(torch.rand(n, 1, generator=draw) < _ALONG, along, noise))
         for columns in self._choices:
             fresh = torch.randint(len(columns), (n,), generator=draw)
             one_hot = torch.nn.functional.one_hot(fresh, len(columns)).float()
@@ -161,6 +169,12 @@ class Imagination:
             best = designs[..., columns].argmax(-1)
             designs[..., columns] = torch.nn.functional.one_hot(best, len(columns)).float()
         return designs
+
+
+def _reflected(designs: Tensor) -> Tensor:
+    """Back into the cube as from a mirror: clipping would pile designs up on its walls."""
+    inside = designs.abs()
+    return torch.where(inside > 1.0, 2.0 - inside, inside).clamp(0.0, 1.0)
 
 
 def _choice_columns(graph: DesignGraph) -> list[list[int]]:

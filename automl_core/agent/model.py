@@ -168,11 +168,11 @@ class MetricModel:
         raw = np.array([[row.get(name, math.nan) for name in self.metrics] for row in metrics], dtype=float)
         raw[~np.isfinite(raw)] = np.nan
         self._raw = np.concatenate([self._raw, raw.reshape(-1, len(self.metrics))])
-        self._x = torch.cat([self._x, torch.as_tensor(designs, dtype=torch.float32)])
+        self._x = torch.cat([self._x, torch.tensor(designs, dtype=torch.float32)])
         fresh = torch.rand(self.members, len(metrics), generator=self.generator)
         self._weights = torch.cat([self._weights, 0.5 + fresh], dim=1)
 
-    def fit(self, steps: int, batch: int = 128, *, focus: Tensor | None = None) -> float:
+    def fit(self, steps: int, batch: int = 64, *, focus: Tensor | None = None) -> float:
         """Train on what there is; the warps follow the data while it grows.
 
         Args:

@@ -15,6 +15,9 @@ from automl_core.specs import Specs
 
 __all__ = ["SpecTensors"]
 
+_FARTHEST = 1e30
+"""A metric with one bound is infinitely far from the other."""
+
 
 class SpecTensors:
     """Specs as tensors, over the metrics they name.
@@ -38,17 +41,16 @@ class SpecTensors:
         self.goal = of([[{None: 0.0, "minimize": -1.0, "maximize": 1.0}[s.goal] for s in row] for row in each])
         reference = [[((s.maximum if s.goal == "minimize" else s.minimum) or 0.0) for s in row] for row in each]
         self.reference = of(reference)
-        self.worst = float(rows[0].worst_violation)
 
     def shortfall(self, metrics: Tensor) -> Tensor:
-        """Normalised distance beyond the nearest bound: positive where violated, negative where met, -1e3 at most.
+        """Normalised distance beyond the nearest bound: positive where violated, negative where met, never infinite.
 
         Args:
             metrics: shape (..., rows, metrics).
         """
         below = (self.minimum - metrics) / self.scale
         above = (metrics - self.maximum) / self.scale
-        return torch.maximum(below, above).clamp(-1e3, 1e3)
+        return torch.maximum(below, above).clamp(-_FARTHEST, _FARTHEST)
 
     def violations(self, metrics: Tensor) -> Tensor:
         """Of each spec, before weighting, in [0, 1)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -99,10 +100,12 @@ class StateEncoder(nn.Module):
         self._metrics, self._observations = tuple(metrics), tuple(observations)
         names = tuple(dict.fromkeys(name for features in graph.features for name in features))
         self._features = names
+        for name in names:  # by this problem's own numbers, unless the scales came with a policy
+            scales.learn(f"feature {name}", np.array([f[name] for f in graph.features if name in f], dtype=float))
         static = torch.zeros(graph.size, len(names))
         for row, features in enumerate(graph.features):
             for name, value in features.items():
-                static[row, names.index(name)] = scales.apply(f"feature {name}", torch.tensor([value]).numpy())[0]
+                static[row, names.index(name)] = scales.apply(f"feature {name}", np.array([value], dtype=float))[0]
         self.register_buffer("static", static, persistent=False)
         self.kinds = NamedRows(graph.kinds, width, generator)
         self.features = NamedRows(names, width, generator)

@@ -1,0 +1,144 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from automl_core.agent.agent import Agent, Gcn, Seq2Seq
+from automl_core.agent.policy_files import kind_of, read_policy
+from automl_core.budget import Budget
+from automl_core.errors import InputError
+from automl_core.optimizers import make
+from automl_core.pool import Pool
+from automl_core.record import Record
+from automl_core.study import Study
+from automl_core.targets import Range, Targets
+from automl_core.testing import Allocation, Kinds, Rosenbrock, trial_of
+from tests.automl_core.agent.problems import Amplifier, told
+
+KINDS = ("seq2seq", "gcn")
+
+
+def study_of(problem: object, name: str, evaluations: int, seed: int = 0, record: Record | None = None) -> Study:
+    study = Study(
+        problem,  # type: ignore[arg-type]
+        problem.specs,  # type: ignore[attr-defined]
+        Pool(problem),  # type: ignore[arg-type]
+        record or Record.create(":memory:"),
+        seed=seed,
+        budget=Budget(evaluations),
+    )
+    study.run(make(name, study.problem.space, study.specs, seed, study.budget), stop="met", batch=8)
+    return study
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_it_meets_specs_where_chance_does_not_with_ten_times_as_many(name: str) -> None:
+    problem = Amplifier()
+    ours = [study_of(problem, name, 160, seed) for seed in range(2)]
+    chance = [study_of(problem, "random", 1600, seed) for seed in range(2)]
+    assert all(study.best_score is not None and study.best_score.feasible for study in ours)
+    assert not any(study.best_score is not None and study.best_score.feasible for study in chance)
+
+
+def test_it_handles_choices_and_budgets_that_are_shared() -> None:
+    kinds = study_of(Kinds(), "seq2seq", 400)
+    assert kinds.best is not None and kinds.best.point["material"] == "b" and kinds.best.point["shape"] == "round"
+    shared = study_of(Allocation(), "gcn", 300)
+    assert shared.best is not None and shared.best.metrics["value"] > 23.0
+
+
+def proposed(agent: Agent, problem: Rosenbrock, asks: int, begun: int = 0) -> list[list[float]]:
+    designs: list[list[float]] = []
+    for _ in range(asks):
+        asked = agent.ask(8)
+        agent.tell([trial_of(problem, begun + len(designs) + i, row) for i, row in enumerate(asked)])
+        designs += asked.tolist()
+    return designs
+
+
+@pytest.mark.parametrize("kind", [Seq2Seq, Gcn])
+def test_a_restored_agent_goes_on_as_if_nothing_had_happened(kind: type[Agent]) -> None:
+    problem = Rosenbrock(3)
+
+    def fresh() -> Agent:
+        return kind(problem.space, problem.specs, 3, Budget(200))
+
+    whole = fresh()
+    proposed(whole, problem, 4)
+    state = whole.checkpoint()
+    assert state is not None
+    trials = list(whole._memory.trials)
+    rest = proposed(whole, problem, 3, len(trials))
+    restored = fresh()
+    restored.restore(state, trials)
+    assert proposed(restored, problem, 3, len(trials)) == rest
+
+
+def test_a_killed_study_resumes_from_the_agents_state_with_the_same_history(tmp_path: Path) -> None:
+    problem = Rosenbrock(4)
+    whole = study_of(problem, "seq2seq", 64)
+    path = tmp_path / "study.sqlite"
+    with Record.create(path) as record:
+        study_of(problem, "seq2seq", 64, record=record)
+        record._connection.execute("DELETE FROM trials WHERE number >= 56")
+    with Record.open(path) as record:
+        resumed = study_of(problem, "seq2seq", 64, record=record)
+    assert [trial.unit.tolist() for trial in resumed.trials] == [trial.unit.tolist() for trial in whole.trials]
+
+
+@pytest.mark.parametrize("kind", [Seq2Seq, Gcn])
+def test_a_policy_survives_its_files_and_loads_on_another_problem(kind: type[Agent], tmp_path: Path) -> None:
+    problem = Amplifier()
+    agent = kind(problem.space, problem.specs, 0, Budget(200))
+    units = np.random.default_rng(0).random((20, 4)).tolist()
+    agent.tell(told(problem, units))
+    agent.ask(4)
+    agent.save(tmp_path)
+    assert kind_of(tmp_path) == kind.settings.policy
+
+    same = kind(problem.space, problem.specs, 1, Budget(200))
+    assert "knows every kind, variable and metric" in same.load(tmp_path)
+    same.tell(told(problem, units))
+    ours, theirs = agent._ready().parts().tensors, same._ready().parts().tensors
+    assert all((ours[name] == theirs[name]).all() for name in ours if name.startswith(("actor", "critic")))
+
+    other = Amplifier(names=("nmos", "capacitor"))
+    moved = kind(other.space, other.specs, 0, Budget(200))
+    said = moved.load(tmp_path)
+    assert "begins afresh with: capacitor, capacitor.r" in said and "nmos" not in said
+    moved.tell(told(other, units))
+    heads, names = moved._ready().parts(), read_policy(tmp_path, kind.settings.policy)
+    at = heads.names["actor.heads.rows"].index("nmos.w")
+    kept = names.parts.names["actor.heads.rows"].index("nmos.w")
+    assert (heads.tensors["actor.heads.rows"][at] == names.parts.tensors["actor.heads.rows"][kept]).all()
+    assert 1 <= len(moved.ask(8)) <= 8, "few at first"
+
+
+def test_a_policy_of_another_kind_or_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    problem = Amplifier()
+    agent = Seq2Seq(problem.space, problem.specs, 0, Budget(200))
+    agent.tell(told(problem, [[0.5] * 4, [0.2] * 4]))
+    agent.save(tmp_path)
+    with pytest.raises(InputError, match="not of 'gcn'"):
+        Gcn(problem.space, problem.specs, 0, Budget()).load(tmp_path)
+    weights = tmp_path / "policy.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(InputError, match="weights cannot be read"):
+        Seq2Seq(problem.space, problem.specs, 0, Budget()).load(tmp_path)
+    (tmp_path / "policy.json").write_text("{")
+    with pytest.raises(InputError, match="damaged"):
+        Seq2Seq(problem.space, problem.specs, 0, Budget()).load(tmp_path)
+    with pytest.raises(InputError, match="no policy in this folder"):
+        Seq2Seq(problem.space, problem.specs, 0, Budget()).load(tmp_path / "none")
+
+
+def test_a_policy_trained_over_targets_answers_other_targets_with_other_designs() -> None:
+    problem = Rosenbrock(2)
+    targets = Targets(problem.specs, {}, {"value": Range(0.1, 100.0, "log")})
+    agent = Seq2Seq(problem.space, targets.middle, 0, Budget(120))
+    agent.aim(targets)
+    assert len(proposed(agent, problem, 12)) >= 80
+    drawn = [targets.draw(1, np.random.default_rng(seed))[0].by_metric["value"].maximum for seed in range(50)]
+    assert all(value is not None and 0.1 <= value <= 100 for value in drawn) and len(set(drawn)) == 50
+    below = sum(value < 10**0.5 for value in drawn if value is not None)
+    assert 15 <= below <= 35, "log-uniform: half lies below the middle on a log scale"

@@ -1,0 +1,76 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from automl_core.agent.model import MetricModel, Warp
+
+
+@given(st.lists(st.floats(1e-3, 1e3), min_size=8, max_size=30), st.booleans())
+def test_a_warp_undoes_itself_where_it_does_not_clip(values: list[float], negative: bool) -> None:
+    numbers = np.array(values) * (-1 if negative else 1)
+    warp = Warp.of(numbers)
+    inside = np.abs((np.log(numbers) if warp.log else numbers) - warp.centre) < 3 * warp.spread
+    back = warp.inverse(torch.as_tensor(warp.forward(numbers))).numpy()
+    assert back[inside] == pytest.approx(numbers[inside], rel=1e-6, abs=1e-9)
+
+
+def made(seed: int = 0) -> MetricModel:
+    return MetricModel(["a", "b"], ["sum", "power"], seed)
+
+
+def figures(x: np.ndarray) -> list[dict[str, float]]:  # type: ignore[type-arg]
+    return [{"sum": a + b, "power": math.nan if a > 0.9 else 10 ** (3 * a - 6 * b)} for a, b in x]
+
+
+def test_it_predicts_metrics_of_very_different_scales_and_what_cannot_be_measured() -> None:
+    generator = np.random.default_rng(0)
+    x, y = generator.random((300, 2)), generator.random((100, 2))
+    model = made()
+    model.add(x, figures(x))
+    model.fit(600)
+    with torch.no_grad():
+        found = model.predict(torch.as_tensor(y, dtype=torch.float32))
+    truth = figures(y)
+    sums = found.metrics[..., 0].mean(0).numpy()
+    assert np.corrcoef(sums, [row["sum"] for row in truth])[0, 1] > 0.99
+    known = [i for i, row in enumerate(truth) if not math.isnan(row["power"])]
+    decades = torch.log10(found.metrics[..., 1]).mean(0).numpy()[known]
+    error = np.abs(decades - [math.log10(truth[i]["power"]) for i in known])
+    assert np.median(error) < 0.1, "a tenth of a decade over nine"
+    chance = found.measured[..., 1].mean(0).numpy()
+    missing = y[:, 0] > 0.9
+    assert chance[missing].mean() < 0.5 < chance[~missing].mean()
+
+
+def test_its_networks_disagree_more_where_there_are_no_data() -> None:
+    generator = np.random.default_rng(0)
+    near = generator.random((200, 2)) * 0.4
+    model = made()
+    model.add(near, figures(near))
+    model.fit(400)
+    with torch.no_grad():
+        inside = model.predict(torch.full((20, 2), 0.2)).metrics[..., 0].std(0).mean()
+        outside = model.predict(torch.full((20, 2), 0.95)).metrics[..., 0].std(0).mean()
+    assert outside > 3 * inside
+
+
+def test_an_earlier_model_is_taken_over_by_the_names_of_its_inputs_and_metrics() -> None:
+    generator = np.random.default_rng(0)
+    x = generator.random((300, 2))
+    earlier = made()
+    earlier.add(x, figures(x))
+    earlier.fit(400)
+    later = MetricModel(["b", "a"], ["power", "sum"], 5)
+    few = x[:20]
+    later.add(few[:, ::-1].copy(), [{"power": row["power"], "sum": row["sum"]} for row in figures(few)])
+    warps = dict(zip(earlier.metrics, earlier.warps, strict=True))
+    later.begin_from(earlier.network.state_dict(), earlier.inputs, warps)
+    with torch.no_grad():
+        plain = earlier.predict(torch.as_tensor(x[:50], dtype=torch.float32)).metrics
+        swapped = later.predict(torch.as_tensor(x[:50, ::-1].copy(), dtype=torch.float32)).metrics
+    assert torch.allclose(plain[..., 0], swapped[..., 1], rtol=1e-4, atol=1e-5)
+    assert torch.allclose(plain[..., 1], swapped[..., 0], rtol=1e-3)

@@ -1,11 +1,12 @@
 """Evaluation of many requests at once, behind ``concurrent.futures.Executor``.
 
-Requests are cut into chunks by the problem alone, never by the number of workers, and answered in order: what a study
-records does not depend on how many workers there were.
+Requests are answered in order, and cut into chunks by the problem alone, never by the number of workers or by time,
+unless it says that its chunks may be divided: what a study records does not depend on how many workers there were.
 """
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -13,13 +14,16 @@ from types import TracebackType
 from typing import Literal, TypeAlias
 
 from automl_core.errors import EvaluationError, InputError, MissingError
-from automl_core.problem import Chunked, Evaluation, Problem, Request
+from automl_core.problem import Chunked, Divisible, Evaluation, Problem, Request
 
 __all__ = ["Answer", "Pool"]
 
 Answer: TypeAlias = Evaluation | EvaluationError
 _Chunk: TypeAlias = Sequence[Request]
 
+_WORTH_SECONDS = 0.1
+"""Chunks that may be divided take about so long: enough to hide the exchange with a worker and what it finds cold after
+it, and little to wait for at the end."""
 _problem_of_worker: Problem | None = None
 """The problem of this worker process: sent once, when the worker starts."""
 
@@ -66,6 +70,9 @@ class Pool:
         self._problem = problem
         self._kind = kind
         self._size = problem.chunk if isinstance(problem, Chunked) else 1
+        self._divides = isinstance(problem, Divisible) and problem.divisible
+        self._seconds: float | None = None
+        """Mean time of an evaluation, as last seen."""
         self._executor: Executor | None = None
 
     def evaluate(self, requests: Sequence[Request]) -> list[Answer]:
@@ -74,10 +81,19 @@ class Pool:
         A worker that dies takes its chunk with it: the chunk is done again alone, and a request that kills its worker
         a second time is answered by an error.
         """
-        size = self._size
+        size = self._share(len(requests)) if self._divides else self._size
         chunks = [requests[start : start + size] for start in range(0, len(requests), size)]
         futures = [self._submit(chunk) for chunk in chunks]
-        return [answer for chunk, future in zip(chunks, futures, strict=True) for answer in self._result(chunk, future)]
+        answers = [a for chunk, future in zip(chunks, futures, strict=True) for a in self._result(chunk, future)]
+        seconds = [answer.seconds for answer in answers if isinstance(answer, Evaluation)]
+        self._seconds = sum(seconds) / len(seconds) if seconds else self._seconds
+        return answers
+
+    def _share(self, count: int) -> int:
+        """Requests in a chunk that may be of any size: some for every worker, and not more than is worth it."""
+        fair = math.ceil(count / self.jobs)
+        worth = self._size if not self._seconds else math.ceil(_WORTH_SECONDS / self._seconds)
+        return max(1, min(self._size, fair, worth))
 
     def close(self) -> None:
         """Stop the workers; requests that were not begun are dropped."""

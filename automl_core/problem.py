@@ -16,6 +16,7 @@ __all__ = [
     "Allowed",
     "Chunked",
     "Differentiable",
+    "Divisible",
     "Evaluation",
     "Metrics",
     "Observations",
@@ -91,6 +92,15 @@ class Chunked(Problem, Protocol):
 
     def evaluate_chunk(self, requests: Sequence[Request]) -> Sequence[Evaluation | EvaluationError]:
         """One answer a request, in order; a request that failed is answered by its error."""
+
+
+@runtime_checkable
+class Divisible(Chunked, Protocol):
+    """A chunked problem in which an answer depends on its request alone, so that chunks may be cut smaller."""
+
+    @property
+    def divisible(self) -> bool:
+        """Whether that holds."""
 
 
 @runtime_checkable

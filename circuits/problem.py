@@ -28,8 +28,8 @@ __all__ = ["CircuitProblem", "Waveforms"]
 Waveforms = Mapping[str, Mapping[str, tuple[str, ...]]]
 """Test bench -> analysis -> vectors to return; no vector named: all."""
 
-_CHUNK = 4
-"""Designs in one exchange with a child: enough to hide the exchange, few enough to share a batch among workers."""
+_CHUNK = 16
+"""Designs in one exchange with a child at most: enough to hide the exchange."""
 
 
 class CircuitProblem:
@@ -46,6 +46,7 @@ class CircuitProblem:
 
     scenarios = ("",)
     chunk = _CHUNK
+    divisible = True
 
     def __init__(
         self,

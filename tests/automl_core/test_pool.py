@@ -75,6 +75,40 @@ def test_chunks_do_not_depend_on_the_number_of_workers(jobs: int) -> None:
     )
 
 
+@dataclass(frozen=True)
+class Shares(Pairs):
+    """One whose chunks may be divided, of 40 ms an evaluation where ``dim`` is 2 and 1 ms elsewhere."""
+
+    chunk = 16
+    divisible = True
+
+    def evaluate_chunk(self, requests: list[Request]) -> list[Evaluation]:
+        seconds = 0.04 if self.dim == 2 else 0.001
+        return [Evaluation({"size": len(requests), "first": r.seed}, seconds=seconds) for r in requests]
+
+
+def sizes(pool: Pool, count: int) -> list[int]:
+    answers = pool.evaluate(requests(count))
+    assert len(answers) == count
+    found = [int(a.metrics["size"]) for a in answers if isinstance(a, Evaluation)]
+    return found[:: found[0]]
+
+
+@pytest.mark.parametrize(("jobs", "share"), [(1, 16), (2, 8), (3, 6), (8, 2), (40, 1)])
+def test_chunks_that_may_be_divided_give_every_worker_some(jobs: int, share: int) -> None:
+    with Pool(Shares(3), jobs) as pool:
+        for _ in range(2):
+            assert sizes(pool, 16)[0] == share
+
+
+def test_chunks_that_take_long_are_small_and_large_batches_are_cut() -> None:
+    with Pool(Shares(2), 2) as pool:
+        assert sizes(pool, 16) == [8, 8], "nothing is known of their time yet"
+        assert sizes(pool, 16)[:5] == [3] * 5, "0.1 s of 40 ms each"
+    with Pool(Shares(3), 2) as pool:
+        assert sizes(pool, 256) == [16] * 16
+
+
 def test_no_workers_is_refused() -> None:
     with pytest.raises(InputError, match="jobs must be at least 1, but is 0"):
         Pool(Rosenbrock(2), 0)

@@ -94,7 +94,9 @@ class SizingRun:
         with ThreadPoolExecutor(1) as aside:  # simulators start while the libraries of the optimizer are imported
             measuring = aside.submit(calibrate, problem, limit_seconds=settings.timeout)
             try:
-                _begin_from(make(settings.optimizer, problem.space, specs, 0, budget), settings.policy)
+                trial = make(settings.optimizer, problem.space, specs, 0, budget)
+                _refuse_untrainable(trial, settings)
+                _begin_from(trial, settings.policy)
                 earlier = _earlier(problem, settings)
                 measured = measuring.result()
                 refuse_dead_start(problem, measured)
@@ -237,6 +239,12 @@ def _specs(problem: CircuitProblem, targets: str | None) -> Specs:
     """What orders the designs: the spec's own bounds, or the target in the middle of the ranges."""
     specs = problem.spec.specs
     return specs if targets is None else read_targets(Path(targets), specs).middle
+
+
+def _refuse_untrainable(optimizer: Optimizer, settings: Settings) -> None:
+    if settings.targets is not None and not isinstance(optimizer, Targeted):
+        problem = f"the optimizer {settings.optimizer!r} cannot be trained over targets"
+        raise InputError(problem, remedy="ask for --optimizer seq2seq or gcn")
 
 
 def _begin_from(optimizer: Optimizer, policy: str | None) -> str | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -61,11 +63,10 @@ def main() -> None:
         sys.exit(error.exit_status)
     except SystemExit as ended:
         if ended.code == 130:  # typer has seen a KeyboardInterrupt, or a command has
-            sys.stderr.write("stopped\n")
+            _leave()
         raise
     except KeyboardInterrupt:
-        sys.stderr.write("stopped\n")
-        sys.exit(130)
+        _leave()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -73,6 +74,20 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"error: {where}{error.strerror or error}\n  check the space and the rights there\n")
         sys.exit(2)
+
+
+def _leave() -> NoReturn:
+    """End with status 130.
+
+    Not by ``sys.exit``: an interrupt inside ``eval``, which imports are full of, has Python end itself by the signal
+    later on, although it was caught (``Py_RunMain`` and ``_Py_UnhandledKeyboardInterrupt``, CPython 3.11).
+    """
+    with suppress(OSError):
+        sys.stderr.write("stopped\n")
+        sys.stdout.flush()
+        sys.stderr.flush()
+    atexit._run_exitfuncs()
+    os._exit(130)
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ def test_a_killed_command_leaves_no_endless_simulation_behind(tmp_path: Path) ->
 def test_a_file_that_cannot_grow_ends_the_run_and_loses_nothing(
     circuit: Path, undisturbed: list[dict[str, object]]
 ) -> None:
-    ended = end(begin(circuit, *SIZE, largest_file=100_000))
+    ended = end(begin(circuit, *SIZE, largest_file=150_000))
     assert ended.status == 2, ended
     assert "study.sqlite" in ended.err and "resume" in ended.err and "space" in ended.err
     nothing_left(circuit)
@@ -174,7 +174,7 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
 
 
 def test_a_full_disk_ends_the_run_and_loses_nothing(circuit: Path, undisturbed: list[dict[str, object]]) -> None:
-    with small_disk(circuit / "run", "128k"):
+    with small_disk(circuit / "run", "192k"):
         ended = sizewise(circuit, *SIZE)
         assert ended.status == 2, ended
         assert "space" in ended.err and "run" in ended.err

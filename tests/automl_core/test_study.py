@@ -136,7 +136,7 @@ def test_every_evaluation_has_its_own_seed_which_the_study_seed_decides() -> Non
     assert evaluation_seed(1, dict(reversed(list(point.items())))) == seeds[0], "the order of the names does not matter"
 
 
-@pytest.mark.parametrize("name", ["random", "cmaes", "de"])
+@pytest.mark.parametrize("name", ["random", "cmaes", "de", "nsga2", "tpe", "trust-region"])
 @pytest.mark.parametrize("cut", [1, 17, 60])
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(name: str, cut: int, tmp_path: Path) -> None:
     problem, specs = Counted(Cliff()), Specs([Spec("sum", maximum=0.1)])

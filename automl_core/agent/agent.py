@@ -35,7 +35,7 @@ __all__ = ["Agent", "Gcn", "GcnWithoutModel", "Seq2Seq", "Seq2SeqWithoutModel"]
 
 _LEAST_WARMUP, _MOST_WARMUP = 16, 64
 _ELITES = 24
-_COPIES = 192
+_COPIES = 128
 """Pseudo-samples of the elites."""
 _NOISE, _LEAST_NOISE = 0.5, 0.03
 """Exploration: a standard deviation that decays geometrically over the budget (AMC, HAQ: 0.5 · 0.95ⁿ, 0.5 · 0.99ⁿ)."""

@@ -18,7 +18,7 @@ from automl_core.agent.scoring import SpecTensors
 
 __all__ = ["Imagination", "hopes"]
 
-_STEPS = 20
+_STEPS = 16
 _RATE = 0.1
 """Length of a gradient step, in trust radii."""
 _ALONG = 0.4

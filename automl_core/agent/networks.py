@@ -56,7 +56,7 @@ class Settings:
     policy: str = "seq2seq"
     model: bool = True
     width: int = 48
-    rows: int = 64
+    rows: int = 48
     updates: float = 0.125
     model_steps: int = 14
 

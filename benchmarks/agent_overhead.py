@@ -1,7 +1,7 @@
-"""What the agent's own thinking costs an evaluation, training of its model apart: batches of 8, 20 variables.
+"""What the agent's own thinking costs an evaluation, its model's training apart: batches of 8, 20 variables.
 
-The problem costs nothing, so that all the time is the agent's: what it learns for its policy, imagines and proposes. The
-training of the model of metrics is timed apart and shown beside it. Processor time of one thread, the median ask.
+The problem costs nothing, so that all the time is the agent's: what it learns for its policy, imagines and proposes.
+The training of the model of metrics is timed apart and shown beside it. Processor time of one thread, the median ask.
 """
 
 from __future__ import annotations

@@ -312,5 +312,5 @@ def digest(problem: CircuitProblem) -> dict[str, str]:
 
 
 def _versions() -> dict[str, str]:
-    packages = ("sizewise", "numpy", "scipy", "cmaes", "pymoo", "PySpice")
+    packages = ("sizewise", "numpy", "scipy", "cmaes", "pymoo", "optuna", "botorch", "torch", "PySpice")
     return {"python": platform.python_version(), **{package: version(package) for package in packages}}

@@ -17,7 +17,10 @@ from automl_core.errors import MissingError, SizewiseError
 
 __all__ = ["examine"]
 
-_PACKAGES = ("numpy", "scipy", "PySpice", "cmaes", "pymoo", "pydantic", "PyYAML", "networkx", "matplotlib", "rich")
+_PACKAGES = (
+    *("numpy", "scipy", "torch", "PySpice", "networkx", "pydantic", "PyYAML", "matplotlib", "rich"),
+    *("cmaes", "pymoo", "optuna", "botorch", "gymnasium", "stable-baselines3"),
+)
 _INSTALL = "apt install ngspice libngspice0   |   dnf install ngspice libngspice   |   brew install ngspice libngspice"
 
 _Finding = tuple[bool, str, str]

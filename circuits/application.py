@@ -80,5 +80,5 @@ def _own_files(deck: Deck) -> list[Path]:
 def _refuse_taken(folder: Path) -> None:
     if folder.exists() and any(folder.iterdir()):
         raise InputError(
-            "the folder is not empty, and nothing is overwritten", place=str(folder), remedy="name another"
+            "the folder is not empty, and nothing is overwritten", place=str(folder), remedy="name another with -o"
         )

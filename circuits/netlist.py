@@ -30,7 +30,7 @@ from circuits.forbidden import refuse_forbidden
 from circuits.includes import Include, Includes
 from circuits.instances import Device, expand
 from circuits.nearest import did_you_mean
-from circuits.numbers import format_number
+from circuits.numbers import format_number, readable_number
 from circuits.scopes import Scope, build_scopes
 
 __all__ = ["AnalysisCard", "Deck", "Device", "Include", "MeasureCard", "Note", "Parameter", "read_deck"]
@@ -211,7 +211,7 @@ def value_text(value: float | str) -> str:
     """
     if isinstance(value, str):
         return f"{{{parse_expression(value).text}}}"
-    return format_number(float(value))
+    return readable_number(float(value))
 
 
 def _last(scope: Scope) -> list[Assignment]:

@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from automl_core.errors import InputError
 
-__all__ = ["expression_exponent", "format_number", "number_warning", "parse_number", "short_number"]
+__all__ = ["expression_exponent", "format_number", "number_warning", "parse_number", "readable_number", "short_number"]
 
 _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([^\W\d_]*)")
 _EXPONENTS = {"t": 12, "g": 9, "k": 3, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15}
@@ -96,6 +96,19 @@ def format_number(value: float) -> str:
         if float(mantissa) * float(f"1e{power}") == value:
             return mantissa + suffix
     return repr(float(value))
+
+
+def readable_number(value: float) -> str:
+    """Write a number into a deck that people read on: ``80u``, which ngspice reads as the float beside 8e-05.
+
+    A value of more than six digits is written exactly, as by :func:`format_number`.
+
+    Raises:
+        InputError: for a value that is not finite.
+    """
+    exact = format_number(value)
+    short = short_number(value, 6) if float(f"{value:.6g}") == value else exact
+    return short if len(short) < len(exact) else exact
 
 
 def short_number(value: float, digits: int = 4) -> str:

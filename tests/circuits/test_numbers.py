@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automl_core.errors import InputError
-from circuits.numbers import expression_exponent, format_number, number_warning, parse_number
+from circuits.numbers import expression_exponent, format_number, number_warning, parse_number, readable_number
 from tests.circuits.deck_runs import needs_ngspice, volts
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False)
@@ -72,6 +72,21 @@ def test_ngspice_reads_what_is_written(tmp_path: Path) -> None:
 )
 def test_writes_engineering_suffixes(value: float, text: str) -> None:
     assert format_number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(8e-5, "80u"), (1e-4, "100u"), (1.159e-5, "11.59u"), (1.23e-6, "1.23u"), (-8e-5, "-80u"), (2e3, "2k"), (0.0, "0")],
+)
+def test_decks_are_written_as_designers_write(value: float, text: str) -> None:
+    assert readable_number(value) == text
+
+
+@given(FINITE)
+def test_what_is_readable_is_the_number_or_the_float_beside_it(value: float) -> None:
+    text = readable_number(value)
+    assert parse_number(text) == pytest.approx(value, rel=1e-15, abs=0)
+    assert len(text) <= len(format_number(value))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ without a policy or a model, stand beside it.
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -187,6 +188,12 @@ def main() -> int:
         table.add(f"{name}: targets met strictly, %", 100 * statistics.fmean(tally.solved), bars[0])
         table.add(f"{name}: mean simulations a target", statistics.fmean(tally.took), bars[1])
     table.add("policy: median simulations", statistics.median(tallies["policy"].took))
+    table.add(
+        "targets that the deck's own sizing meets, %", 100 * statistics.fmean(t == 1 for t in tallies["policy"].took)
+    )
+    for name, tally in tallies.items():
+        others = [took for took, first in zip(tally.took, tallies["policy"].took, strict=True) if first > 1]
+        table.add(f"{name}: mean simulations of the other targets", statistics.fmean(others) if others else math.nan)
     return table.finish()
 
 

@@ -13,8 +13,7 @@ from automl_core.record import Record
 from automl_core.runs import RECORD, write_whole
 from circuits.decks import deck_of
 from circuits.design_space import own_parameters
-from circuits.editing import difference, with_values
-from circuits.netlist import Deck
+from circuits.netlist import Deck, difference, with_values
 from circuits.specfile import read_spec
 
 __all__ = ["Applied", "apply_best"]

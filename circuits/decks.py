@@ -7,9 +7,7 @@ import re
 from pathlib import Path
 
 from automl_core.errors import InputError
-from circuits.floating import refuse_floating
-from circuits.includes import OutsideError
-from circuits.netlist import Deck, read_deck
+from circuits.netlist import Deck, OutsideError, read_deck, refuse_floating
 from circuits.specfile import SpecFile
 
 __all__ = ["deck_of"]

@@ -8,8 +8,7 @@ from dataclasses import replace
 
 from automl_core.errors import InputError
 from automl_core.space import DesignSpace, Edge, Node, Variable
-from circuits.expressions import parse_expression
-from circuits.netlist import Deck, Device
+from circuits.netlist import Deck, Device, parse_expression
 from circuits.numbers import short_number
 from circuits.spec_entries import VariableEntry
 from circuits.specfile import SpecFile

@@ -13,12 +13,10 @@ from automl_core.errors import EvaluationError, InputError
 from automl_core.problem import Evaluation
 from automl_core.runs import write_whole
 from circuits.calibration import start_of
-from circuits.editing import lift_literals
-from circuits.includes import OutsideError
 from circuits.initial_variables import OUTPUTS, Uses, is_test_bench, sizing_parameters, variable_entries
 from circuits.matching import find_matches
 from circuits.measures import KINDS
-from circuits.netlist import Deck, Note, read_deck
+from circuits.netlist import Deck, Note, OutsideError, lift_literals, read_deck
 from circuits.numbers import short_number
 from circuits.problem import CircuitProblem
 from circuits.specfile import read_spec

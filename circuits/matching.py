@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 
 import networkx as nx
 
-from circuits.instances import Device
-from circuits.netlist import Deck
+from circuits.netlist import Deck, Device
 
 __all__ = ["Match", "circuit_graph", "find_matches"]
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from automl_core.errors import EvaluationError, InputError
 from automl_core.problem import Evaluation, Request
 from automl_core.space import DesignSpace, Point
-from circuits.alteration import alter_targets
 from circuits.bench import Bench, Measure, Reading
 from circuits.decks import deck_of
 from circuits.design_space import circuit_space, own_parameters
 from circuits.measures import KINDS
-from circuits.netlist import Deck
+from circuits.netlist import Deck, alter_targets
 from circuits.references import check_references
 from circuits.refusals import located
 from circuits.rounding import rounded

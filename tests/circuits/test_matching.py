@@ -7,9 +7,8 @@ from pathlib import Path
 import networkx as nx
 import pytest
 
-from circuits.editing import lift_literals
 from circuits.matching import Match, circuit_graph, find_matches
-from circuits.netlist import read_deck
+from circuits.netlist import lift_literals, read_deck
 
 MODELS = ".model n nmos\n.model p pmos\n.model n2 nmos\n.model qn npn\n"
 SUPPLY = "vdd vdd 0 1.8\n"

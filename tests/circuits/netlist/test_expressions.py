@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from automl_core.errors import InputError
-from circuits.expressions import BUILT_IN_FUNCTIONS, Function, evaluate_all, parse_expression, strip_delimiters
+from circuits.netlist.expressions import BUILT_IN_FUNCTIONS, Function, evaluate_all, parse_expression, strip_delimiters
 from tests.circuits.deck_runs import needs_ngspice, volts
 
 SAME_AS_NGSPICE = """

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl_core.errors import InputError
-from circuits.editing import difference, lift_literals, with_values
 from circuits.netlist import read_deck
+from circuits.netlist.editing import difference, lift_literals, with_values
 from tests.circuits.deck_runs import batch, figures, needs_ngspice
 
 DECK = (

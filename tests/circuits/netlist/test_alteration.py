@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from automl_core.errors import InputError
-from circuits.alteration import alter_targets
 from circuits.netlist import Deck, read_deck
+from circuits.netlist.alteration import alter_targets
 from circuits.numbers import format_number
 from tests.circuits.deck_runs import batch, figures, needs_ngspice
 

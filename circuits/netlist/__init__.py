@@ -1,0 +1,40 @@
+"""Decks: read without being run, flattened for a simulator, changed in nothing but values.
+
+>>> from circuits.netlist import read_deck, with_values
+>>> deck = read_deck(Path("amp.cir"))            # doctest: +SKIP
+>>> deck.flatten({"w1": 20e-6})[0]               # doctest: +SKIP
+'two-stage amplifier'
+
+Lines become scopes, scopes become devices: ``deck_lines`` -> ``includes`` -> ``scopes`` -> ``environments`` ->
+``instances`` -> :class:`Deck`. Expressions follow ngspice's numparam (``expression_syntax``, ``expressions``).
+"""
+
+from circuits.netlist.alteration import Alteration, alter_targets
+from circuits.netlist.control_block import AnalysisCard, MeasureCard, Note
+from circuits.netlist.deck import Deck, Parameter, read_deck
+from circuits.netlist.editing import LiftedLiteral, LiftedLiterals, difference, lift_literals, with_values
+from circuits.netlist.expressions import parse_expression
+from circuits.netlist.floating import refuse_floating
+from circuits.netlist.includes import Include, OutsideError
+from circuits.netlist.instances import Device
+
+__all__ = [
+    "Alteration",
+    "AnalysisCard",
+    "Deck",
+    "Device",
+    "Include",
+    "LiftedLiteral",
+    "LiftedLiterals",
+    "MeasureCard",
+    "Note",
+    "OutsideError",
+    "Parameter",
+    "alter_targets",
+    "difference",
+    "lift_literals",
+    "parse_expression",
+    "read_deck",
+    "refuse_floating",
+    "with_values",
+]

@@ -1,0 +1,214 @@
+"""A user's deck with other values: the text changes where a value stands, and nowhere else.
+
+Texts are bytes: what is not changed stays as it was, comments, blanks, line ends and encodings included.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from automl_core.errors import InputError
+from circuits.netlist.cards import Value
+from circuits.netlist.deck import Deck, value_text
+from circuits.netlist.deck_lines import Line, read_text
+from circuits.netlist.expressions import BUILT_IN_FUNCTIONS, parse_expression
+from circuits.netlist.instances import Device
+from circuits.numbers import format_number, parse_number
+
+__all__ = ["LiftedLiteral", "LiftedLiterals", "difference", "lift_literals", "with_values"]
+
+_SIZES: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("nmos", "pmos"), ("w", "l", "nf", "m", "mult")),
+    **dict.fromkeys(("resistor", "capacitor", "inductor"), ("r", "c", "l", "w", "m", "mult")),
+    "isource": ("dc",),
+}
+_VALUES = {"resistor": "r", "capacitor": "c"}
+
+
+def with_values(deck: Deck, values: Mapping[str, float | str]) -> dict[Path, bytes]:
+    """The files of a deck that change when parameters get other values, with only those values changed.
+
+    Args:
+        deck: the deck.
+        values: parameter ("w1", or "amp.w1" in a subcircuit) -> number, or text of an expression.
+
+    Returns:
+        The new content of every file that changes, by its path; the caller decides where it goes.
+
+    Raises:
+        InputError: a parameter that no ``.param`` defines, or a text that is no expression.
+    """
+    changes: dict[Path, list[tuple[int, int, str]]] = {}
+    for key, value in values.items():
+        item = deck.parameter(key).assignment
+        changes.setdefault(item.line.file, []).extend(_edits(item.line, item.start, item.end, value_text(value)))
+    return {file: _edited(file, edits) for file, edits in changes.items()}
+
+
+def _edits(line: Line, start: int, end: int, text: str) -> list[tuple[int, int, str]]:
+    """Replacements (first byte, past the last, new text) that put a text in place of a part of a logical line."""
+    spans = line.spans(start, end)
+    return [(first, last, text if index == 0 else "") for index, (first, last) in enumerate(spans)]
+
+
+def _edited(file: Path, edits: Iterable[tuple[int, int, str]]) -> bytes:
+    text = read_text(file)
+    for first, last, new in sorted(edits, reverse=True):
+        text = f"{text[:first]}{new}{text[last:]}"
+    return text.encode("latin-1")
+
+
+def difference(file: Path, content: bytes, name: str | None = None) -> str:
+    """A unified diff from a file to its new content, for people to read.
+
+    Args:
+        file: the file as it is.
+        content: what it is to become.
+        name: what the new one is called; by default as the old one.
+    """
+    old = file.read_bytes().decode("utf-8", "replace").splitlines(keepends=True)
+    new = content.decode("utf-8", "replace").splitlines(keepends=True)
+    return "".join(difflib.unified_diff(old, new, str(file), name or str(file)))
+
+
+@dataclass(frozen=True)
+class LiftedLiteral:
+    """One parameter that stands for literal values.
+
+    Attributes:
+        name: of the new parameter: "w_m1".
+        text: the literal as written, unless a ``.param`` line reads that otherwise ("10mil").
+        value: the literal's value.
+        uses: (device label, instance parameter) of every place it stands at.
+        place: ``file:line`` of the first.
+    """
+
+    name: str
+    text: str
+    value: float
+    uses: tuple[tuple[str, str], ...]
+    place: str
+
+
+@dataclass(frozen=True)
+class LiftedLiterals:
+    """A new deck whose sizes are parameters.
+
+    Attributes:
+        files: the new content of every file that changes, by its old path; the main file is always there.
+        parameters: the new parameters, in the order of the deck.
+    """
+
+    files: Mapping[Path, bytes]
+    parameters: tuple[LiftedLiteral, ...]
+
+
+@dataclass
+class _Site:
+    """A literal where it stands: once a line, however often the subcircuit around it is used."""
+
+    device: Device
+    key: str
+    value: Value
+    number: float
+
+
+def lift_literals(
+    deck: Deck, *, matched: Sequence[Sequence[str]] = (), bias: bool = False, but: Collection[str] = ()
+) -> LiftedLiterals:
+    """Lift the literal sizes of instances into ``.param`` lines of a new deck.
+
+    W, L, M and NF of MOSFETs, and the values of resistors, capacitors and inductors; in the files of the deck's own
+    folder only. The parameters stand below the title; all other text stays byte for byte.
+
+    Args:
+        deck: the deck.
+        matched: groups of device labels; where all members of a group have the same literal, they share a parameter.
+        bias: lift the dc value of current sources too.
+        but: labels of devices to leave alone.
+    """
+    sites = _sites([device for device in deck.devices if device.label not in but], deck.path.parent, bias=bias)
+    taken = {parameter.name for parameter in deck.parameters} | BUILT_IN_FUNCTIONS
+    lifted: list[LiftedLiteral] = []
+    changes: dict[Path, list[tuple[int, int, str]]] = {deck.path: []}
+    for members in _shared(sites, matched):
+        first = members[0]
+        name = _free_name(first, taken)
+        taken.add(name)
+        uses = tuple((site.device.label, site.key) for site in members)
+        lifted.append(
+            LiftedLiteral(name, _written(first.value.text, first.number), first.number, uses, first.device.place)
+        )
+        for site in members:
+            line = site.device.card.line
+            changes.setdefault(line.file, []).extend(_edits(line, site.value.start, site.value.end, f"{{{name}}}"))
+    texts = {file: _edited(file, edits) for file, edits in changes.items()}
+    texts[deck.path] = _with_parameters(texts[deck.path], lifted)
+    return LiftedLiterals(texts, tuple(lifted))
+
+
+def _sites(devices: Iterable[Device], folder: Path, *, bias: bool) -> list[_Site]:
+    """The literals that can be lifted, each line once."""
+    sites: dict[tuple[str, int, str], _Site] = {}
+    for device in devices:
+        if not device.file.is_relative_to(folder) or (device.kind == "isource" and not bias):
+            continue
+        for key in _SIZES.get(device.kind, ()):
+            value = device.card.parameters.get(key)
+            if value is None or (number := _literal(value.text)) is None:
+                continue
+            sites.setdefault((str(device.file), device.line, key), _Site(device, key, value, number))
+    return list(sites.values())
+
+
+def _literal(text: str) -> float | None:
+    try:
+        return parse_number(text)
+    except InputError:
+        return None
+
+
+def _shared(sites: Sequence[_Site], matched: Sequence[Sequence[str]]) -> list[list[_Site]]:
+    """The sites, those of matched devices with equal literals together."""
+    group_of = {label.lower(): index for index, labels in enumerate(matched) for label in labels}
+    found: dict[tuple[object, ...], list[_Site]] = {}
+    for site in sites:
+        group = group_of.get(site.device.label)
+        alone = (site.device.file, site.device.line, site.key)
+        key = alone if group is None else (group, site.key, site.number, site.device.kind)
+        found.setdefault(key, []).append(site)
+    return list(found.values())
+
+
+def _free_name(site: _Site, taken: set[str] | frozenset[str]) -> str:
+    """``w_m1``, ``r_load``; with the subcircuit's name for a device inside one; numbered where that is taken."""
+    device = site.device
+    own = re.sub(r"\W", "_", device.card.name)
+    scope = re.sub(r"\W", "_", device.scope)
+    key = _VALUES.get(device.kind, site.key) if site.key in ("r", "c") else site.key
+    base = "_".join(part for part in (key, scope, own) if part)
+    name, number = base, 2
+    while name in taken:
+        name, number = f"{base}_{number}", number + 1
+    return name
+
+
+def _with_parameters(content: bytes, lifted: Sequence[LiftedLiteral]) -> bytes:
+    """The main file with the new ``.param`` lines below its title, ended as its lines are."""
+    title, newline, body = content.partition(b"\n")
+    ending = b"\r\n" if title.endswith(b"\r") else newline
+    added = b"".join(f".param {item.name}={item.text}".encode() + ending for item in lifted)
+    return title + newline + added + body
+
+
+def _written(text: str, value: float) -> str:
+    """What a ``.param`` line reads as a literal's value: the literal itself where that works."""
+    try:
+        same = parse_expression(text).evaluate({}) == value
+    except InputError:
+        same = False
+    return text if same else format_number(value)

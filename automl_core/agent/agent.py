@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,6 +25,7 @@ from automl_core.agent.policy_files import Policy, read_policy, write_policy
 from automl_core.agent.scales import Scales
 from automl_core.agent.scoring import SpecTensors
 from automl_core.budget import Budget
+from automl_core.one_thread import one_thread
 from automl_core.problem import Trial
 from automl_core.space import Array, DesignSpace
 from automl_core.specs import Specs
@@ -123,7 +123,7 @@ class Agent:
         self._asks += 1
         if self._policy is None and len(self._memory) < self._warmup:
             return self._spread(n)
-        with _one_thread():
+        with one_thread():
             networks = self._ready()
             if self._targets is None:
                 networks.learn(n, [self.specs], self._allowed)
@@ -251,17 +251,6 @@ class Agent:
     def save(self, policy: Path) -> None:
         """Write what was learnt into a folder."""
         write_policy(policy, self.settings.policy, self._ready().parts(), self._scales)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Small networks are fastest on one thread, and their sums then never depend on how many there are."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class Seq2Seq(Agent):

@@ -37,6 +37,7 @@ MOVED = (
     (r"dc 1\.1\b", "dc 1.8"),
     (r"dc 0\.7\b", "dc 1.1"),
     (r"0\.65 0\.95", "0.95 1.25"),
+    (r"final: 0\.95", "final: 1.25"),
     (r"=0\.7\b", "=1.1"),
     (r"\.\./models", str(ROOT / "netlists" / "models")),
 )

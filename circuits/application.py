@@ -37,6 +37,10 @@ def apply_best(run: Path, folder: Path) -> Applied:
     """
     with Record.open(run / RECORD) as record:
         spec = read_spec(Path(record.facts()["spec"]))
+        trained = record.facts().get("kind") == "training"
+    if trained:
+        remedy = f"`sizewise size SPEC --policy {run}` sizes a circuit with what it learnt"
+        raise InputError("this run trained a policy and sized nothing", place=str(run), remedy=remedy)
     point = _best_point(run)
     decks = [deck_of(spec, bench) for bench in spec.decks]
     derived = {name: entry.expr for name, entry in spec.variables.items() if entry.expr is not None}

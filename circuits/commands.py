@@ -259,12 +259,17 @@ def _finish_training(run: SizingRun, jobs: int) -> None:
     console = _console()
     _announce(run, console)
     try:
-        with LiveView(console, engineering, f"training on {run.problem.spec.path}") as view:
+        title = f"training on {run.problem.spec.path}; shown: the target in the middle of the ranges"
+        with LiveView(console, engineering, title) as view:
             study, _ = run.execute(jobs or os.cpu_count() or 1, view, console.print)
     except KeyboardInterrupt:
         sys.stderr.write(f"`sizewise resume {shlex.quote(str(run.folder))}` goes on from here\n")
         raise typer.Exit(130) from None
+    met, drawn = run.known_targets()
     console.print(f"trained on {study.spent} evaluations in {study.elapsed:.1f} s", highlight=False)
+    console.print(f"a design of the training meets {met} of {drawn} targets drawn from the ranges", highlight=False)
+    if met < drawn / 2:
+        console.print("warning: few are met: the ranges may ask for more than the circuit can do", highlight=False)
     use = f"`sizewise size SPEC --policy {shlex.quote(str(run.folder))}` uses it"
     console.print(f"policy {run.folder}: {use}", highlight=False, soft_wrap=True)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from automl_core.errors import InputError, RecordError
+from automl_core.errors import InputError
 from automl_core.problem import Trial
 from automl_core.record import Record
 from automl_core.runs import RECORD
@@ -84,13 +84,3 @@ def _adapted(trial: Trial, space: DesignSpace, metrics: set[str]) -> Trial:
     kept = {name: value for name, value in trial.metrics.items() if name in metrics}
     by_scenario = {s: {n: v for n, v in m.items() if n in metrics} for s, m in trial.by_scenario.items()}
     return replace(trial, asked=unit, unit=unit, metrics=kept, by_scenario=by_scenario)
-
-
-def check_run(folder: Path) -> None:
-    """See that a folder holds a run before any work is done.
-
-    Raises:
-        RecordError: it does not.
-    """
-    if not (folder / RECORD).is_file():
-        raise RecordError("there is no run in this folder", place=str(folder), remedy="name the folder of a run")

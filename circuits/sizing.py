@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, cast
+
+import numpy as np
 
 from automl_core.budget import Budget
 from automl_core.errors import EvaluationError, InputError, RecordError
@@ -111,7 +113,7 @@ class SizingRun:
         folder = make_folder()
         record = Record.create(folder / RECORD)
         facts = {
-            "kind": "sizing",
+            "kind": "sizing" if settings.targets is None else "training",
             "command": command,
             "spec": str(spec_path.resolve()),
             "digest": digest(problem) | _digest_of_files(settings),
@@ -142,9 +144,12 @@ class SizingRun:
         Raises:
             RecordError: there is no run, or its spec or deck has changed since.
         """
+        if any(folder.glob("*/problem.json")):
+            remedy = "repeat its `sizewise compare` with the same -o: what is finished is not done again"
+            raise RecordError("this is the folder of a comparison", place=str(folder), remedy=remedy)
         record = Record.open(folder / RECORD)
         facts = record.facts()
-        if facts.get("kind") != "sizing":
+        if facts.get("kind") not in ("sizing", "training"):
             raise RecordError(
                 "this is not the folder of a finished set-up", place=str(folder), remedy="begin a new run"
             )
@@ -154,7 +159,7 @@ class SizingRun:
         changed = [name for name, checksum in now.items() if facts["digest"].get(name) != checksum]
         if changed:
             raise RecordError(
-                f"{changed[0]} has changed since the run began, so its trials are not of this circuit",
+                f"{changed[0]}, or a file that it reads, has changed since the run began: its trials do not fit",
                 place=str(folder),
                 remedy="undo the change, or begin a new run",
             )
@@ -164,6 +169,17 @@ class SizingRun:
     def trains(self) -> bool:
         """Whether it trains a policy rather than sizing a circuit."""
         return _settings_of(self.facts).targets is not None
+
+    def known_targets(self) -> tuple[int, int]:
+        """Of 200 targets drawn from the ranges of a training: how many a design of the training meets, and how many."""
+        settings = _settings_of(self.facts)
+        if settings.targets is None:
+            return 0, 0
+        targets = read_targets(Path(settings.targets), self.problem.spec.specs)
+        drawn = targets.draw(200, np.random.default_rng(0))
+        trials = [trial for trial in (*self.record.earlier(), *self.record.trials()) if trial.status == "ok"]
+        met = sum(any(specs.judge(trial).feasible for trial in trials) for specs in drawn)
+        return met, len(drawn)
 
     @property
     def warnings(self) -> list[str]:
@@ -190,6 +206,9 @@ class SizingRun:
         said = _begin_from(optimizer, settings.policy)
         if said is not None:
             say(said)
+        earlier = self.record.earlier()
+        if earlier:
+            say(_known_before(earlier, specs))
         if settings.targets is not None and isinstance(optimizer, Targeted):
             optimizer.aim(read_targets(Path(settings.targets), self.problem.spec.specs))
         self.problem.observe = getattr(optimizer, "observes", False)
@@ -201,7 +220,7 @@ class SizingRun:
                 self.record,
                 seed=facts["seed"],
                 budget=budget,
-                earlier=self.record.earlier(),
+                earlier=earlier,
                 progress=progress,
             )
             try:
@@ -263,6 +282,13 @@ def _earlier(problem: CircuitProblem, settings: Settings) -> list[Trial]:
     if settings.policy is not None and (Path(settings.policy) / RECORD).is_file():
         found += earlier_trials(Path(settings.policy), problem, required=False)
     return found
+
+
+def _known_before(earlier: Sequence[Trial], specs: Specs) -> str:
+    """What trials of earlier runs are worth under these specs, in words."""
+    best = min((specs.judge(trial) for trial in earlier), key=lambda score: score.loss)
+    worth = "meets every spec" if best.feasible else f"has a violation of {best.violation:.4g}"
+    return f"begins from {len(earlier)} earlier trials, the best of which {worth}"
 
 
 def _digest_of_files(settings: Settings) -> dict[str, str]:

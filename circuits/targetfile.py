@@ -84,7 +84,8 @@ def read_targets(path: Path, specs: Specs) -> Targets:
         targets = Targets(specs, ranges["min"], ranges["max"])
         _ = targets.middle
     except InputError as error:
-        raise InputError(error.problem, place=str(path), remedy=error.remedy) from None
+        problem = f"in the middle of the ranges, {error.problem}"
+        raise InputError(problem, place=str(path), remedy="a bound that is not given here is the spec's own") from None
     return targets
 
 
@@ -93,5 +94,11 @@ def _explained(source: LocatedYaml, error: ValidationError) -> InputError:
     place, name = source.place(first["loc"]), str(first["loc"][-1]) if first["loc"] else ""
     if first["type"] == "extra_forbidden":
         return InputError(f"unknown key {name!r}", place=place, remedy="known are min, max and scale")
+    if first["type"] in ("model_type", "dict_type"):
+        return InputError(
+            f"expected bounds, but got {first.get('input')!r}",
+            place=place,
+            remedy="write `metric: {min: [LEAST, GREATEST], scale: log}`",
+        )
     problem, _, remedy = first["msg"].removeprefix("Value error, ").partition("; ")
     return InputError(problem, place=place, remedy=remedy or "write `metric: {min: [LEAST, GREATEST], scale: log}`")

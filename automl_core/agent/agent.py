@@ -144,6 +144,7 @@ class Agent:
             self._networks.observe(self._memory.trials)
             if self._policy is not None:
                 self._networks.begin_from(self._policy)
+            self._networks.study(len(self._memory))
         return self._networks
 
     def _make_networks(self) -> Networks:

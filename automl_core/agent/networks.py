@@ -40,6 +40,10 @@ _SETTLED, _LEAST_STEPS = 400, 4
 """Trials after which the model needs half as many steps for a new one, and the fewest it gets."""
 
 
+_STUDIED, _MOST_STUDIED = 4, 2000
+"""Gradient steps for each trial that was known before the first ask, and the most there are."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """What an agent is made of.
@@ -102,6 +106,11 @@ class Networks:
         if self._settings.model and trials:
             designs = np.stack([self._graph.relaxation.expand(trial.unit) for trial in trials])
             self.model.add(designs, [trial.metrics for trial in trials])
+
+    def study(self, trials: int) -> None:
+        """Train the model on all that there was before the first ask."""
+        if self._settings.model and trials:
+            self.model.fit(min(_STUDIED * trials, _MOST_STUDIED))
 
     def learn(self, evaluations: int, specs: Sequence[Specs], ask: Ask | None) -> None:
         """Learn from memory.

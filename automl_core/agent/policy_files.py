@@ -17,7 +17,7 @@ from automl_core.agent.graph import DesignGraph
 from automl_core.agent.model import Warp
 from automl_core.agent.scales import Scales
 from automl_core.errors import InputError
-from automl_core.runs import write_whole
+from automl_core.runs import RECORD, write_whole
 
 __all__ = ["Parts", "Policy", "read_policy", "write_policy"]
 
@@ -133,9 +133,10 @@ def _described(folder: Path) -> dict[str, Any]:
     try:
         content = orjson.loads(path.read_bytes())
     except OSError as error:
-        raise InputError(
-            "there is no policy in this folder", place=str(folder), remedy="`sizewise train` makes one"
-        ) from error
+        remedy = "`sizewise train` makes one"
+        if (folder / RECORD).is_file():
+            remedy = f"`sizewise resume {folder}` ends a training that was stopped; a sizing run is for --from"
+        raise InputError("there is no policy in this folder", place=str(folder), remedy=remedy) from error
     except orjson.JSONDecodeError as error:
         raise InputError(f"it is damaged: {error}", place=str(path), remedy="train it anew") from error
     wanted = {"policy", "names", "inputs", "warps", "scales"}

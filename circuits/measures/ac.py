@@ -55,6 +55,10 @@ def _transfer(plots: Plots, analysis: str, arguments: Arguments) -> tuple[Floats
     frequency = plot.scale
     if frequency.size != output.size or frequency.size == 0:
         raise NotFound(f"the sweep of {analysis!r} gave no transfer function")
+    if not output.any():
+        raise NotFound(
+            f"no signal reaches it in {analysis!r}: give the input source an AC magnitude, as in `dc 0.9 ac 1`"
+        )
     return frequency, output
 
 

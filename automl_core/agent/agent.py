@@ -160,8 +160,9 @@ class Agent:
         else:
             share = 1 / len(specs)  # of the candidates, for each of the specs
             bases = torch.stack([self._bases(networks, specs[row], elites[row], share) for row in range(len(specs))])
-            improved = networks.imagination.improve(bases, tensors, self._radius)
-            picks = networks.imagination.pick(improved, tensors, count, self._radius)
+            standing = self._memory.standing(tensors)
+            improved = networks.imagination.improve(bases, tensors, standing, self._radius)
+            picks = networks.imagination.pick(improved, tensors, standing, count, self._radius)
             mixed = [self._with_trials(networks, *pair) for pair in zip(picks, bases, strict=True)]
             ranked = [Decision(self._graph, self._allowed, len(row)).clip(row) for row in mixed]
         return self._unknown(ranked, count)

@@ -9,6 +9,8 @@ evaluation (Thompson sampling, one posterior sample a network). Sources: pseudo-
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -16,7 +18,7 @@ from automl_core.agent.graph import DesignGraph
 from automl_core.agent.model import MetricModel, Prediction
 from automl_core.agent.scoring import SpecTensors
 
-__all__ = ["Imagination", "hopes"]
+__all__ = ["Imagination", "Standing", "hopes"]
 
 _STEPS = 16
 _RATE = 0.1
@@ -24,28 +26,63 @@ _RATE = 0.1
 _ALONG = 0.4
 """Share of pseudo-samples that move along the difference of two good designs, hence along the valleys they lie in
 (differential evolution); the others move a few coordinates at random."""
-_SHARPNESS = 40.0
-_MARGIN = 0.02
-"""A bound is aimed at with this much to spare, relative to its scale, because the model errs."""
-_MERIT = 0.1
+_SHARPNESS = 80.0
+_MARGIN, _PROVEN_MARGIN = 0.02, 0.002
+"""A bound is aimed at with this much to spare, relative to its scale, because the model errs: less once a design that
+meets all specs is known, for where there are goals the best design lies on a bound."""
+_MERIT = 0.02
 """Weight of the merit; it fades with the violation, so that no goal pays for a broken spec."""
+_LEADERS = 24
 
 
-def hopes(prediction: Prediction, specs: SpecTensors) -> Tensor:
+@dataclass(frozen=True)
+class Standing:
+    """Where a search stands, under each row of specs.
+
+    Args:
+        merit: shape (rows,): of the best design that meets the specs; 0 where none does.
+        spread: shape (rows,): of the merits of the leading ones, which is what progress is measured in.
+        margin: shape (rows, 1): what a bound is to be met with to spare.
+    """
+
+    merit: Tensor
+    spread: Tensor
+    margin: Tensor
+
+    @classmethod
+    def of(cls, losses: Tensor, merits: Tensor) -> Standing:
+        """From the losses and merits of all trials, both of shape (rows, trials)."""
+        met = losses <= 0
+        proven = met.any(1)
+        leaders = torch.topk(-losses, min(_LEADERS, losses.shape[1]), dim=1).indices
+        of_leaders, counted = merits.gather(1, leaders), met.gather(1, leaders).float()
+        mean = (of_leaders * counted).sum(1) / counted.sum(1).clamp(min=1.0)
+        variance = ((of_leaders - mean.unsqueeze(1)) ** 2 * counted).sum(1) / counted.sum(1).clamp(min=1.0)
+        best = torch.where(met, merits, -torch.inf).max(1).values
+        best = torch.where(proven, best, torch.zeros(()))
+        spread = torch.where(counted.sum(1) > 1, variance.sqrt(), torch.ones(()))
+        spread = torch.maximum(spread, 1e-3 * best.abs() + 1e-6)
+        margin = torch.where(proven, _PROVEN_MARGIN, _MARGIN).unsqueeze(1)
+        return cls(best, spread, margin)
+
+
+def hopes(prediction: Prediction, specs: SpecTensors, standing: Standing) -> Tensor:
     """A smooth loss for designs that were only imagined; the order is that of the specs, with a margin.
 
     Args:
-        prediction: of (members, rows, metrics), or (members, rows, candidates, metrics) where rows differ in specs.
+        prediction: of (members, rows, metrics), or (members, candidates, rows, metrics) where rows differ in specs.
         specs: one row, or one a row.
+        standing: with as many rows.
 
     Returns:
         Shape of the prediction without its last axis.
     """
     short = specs.shortfall(prediction.metrics)
-    soft = torch.nn.functional.softplus((short + _MARGIN) * _SHARPNESS) / _SHARPNESS
+    soft = torch.nn.functional.softplus((short + standing.margin) * _SHARPNESS) / _SHARPNESS
     violation = prediction.measured * torch.log1p(soft) + (1.0 - prediction.measured)
     total = (specs.weight * violation).sum(-1)
-    return total - _MERIT * torch.asinh(specs.merit(prediction.metrics)) * torch.exp(-total.detach() / _MERIT)
+    progress = torch.asinh((specs.merit(prediction.metrics) - standing.merit) / standing.spread)
+    return total - _MERIT * progress * torch.exp(-total.detach() / _MERIT)
 
 
 class Imagination:
@@ -86,12 +123,13 @@ class Imagination:
             samples[:, columns] = torch.where(redrawn, one_hot, parents[:, columns])
         return samples
 
-    def improve(self, bases: Tensor, specs: SpecTensors, radius: float) -> Tensor:
+    def improve(self, bases: Tensor, specs: SpecTensors, standing: Standing, radius: float) -> Tensor:
         """Follow the gradient of each network from every base.
 
         Args:
             bases: shape (rows, candidates, coordinates); ``rows`` as the specs have, or 1.
             specs: what to aim at.
+            standing: where the search stands under them.
             radius: how far a coordinate may move, half of it, in units of the cube's edge.
 
         Returns:
@@ -102,14 +140,14 @@ class Imagination:
         mover = torch.optim.Adam([designs], lr=max(_RATE * radius, 2e-3))
         with self._model.frozen():
             for _ in range(_STEPS):
-                loss = self._hopes(designs, specs).sum()
+                loss = self._hopes(designs, specs, standing).sum()
                 (designs.grad,) = torch.autograd.grad(loss, designs)
                 mover.step()
                 with torch.no_grad():
                     designs.copy_(torch.minimum(torch.maximum(designs, low), high))
         return self._hardened(designs.detach())
 
-    def pick(self, designs: Tensor, specs: SpecTensors, count: int, radius: float) -> Tensor:
+    def pick(self, designs: Tensor, specs: SpecTensors, standing: Standing, count: int, radius: float) -> Tensor:
         """The designs worth a real evaluation.
 
         Every fourth has the best expectation over all networks, the others are the best of one network each.
@@ -117,6 +155,7 @@ class Imagination:
         Args:
             designs: shape (members, rows, candidates, coordinates), as :meth:`improve` gives.
             specs: what to aim at.
+            standing: where the search stands under them.
             count: how many for each row.
             radius: of the trust region; picks keep a tenth of it apart.
 
@@ -127,7 +166,7 @@ class Imagination:
         members, rows, candidates, dim = designs.shape
         pooled = designs.permute(1, 0, 2, 3).reshape(rows, members * candidates, dim)
         with torch.no_grad():
-            each = self._hopes(pooled.expand(members, *pooled.shape), specs)
+            each = self._hopes(pooled.expand(members, *pooled.shape), specs, standing)
         return torch.stack([self._diverse(pooled[row], each[:, row], count, radius) for row in range(rows)])
 
     def _diverse(self, pool: Tensor, hopes_of: Tensor, count: int, radius: float) -> Tensor:
@@ -154,7 +193,7 @@ class Imagination:
                 return candidate
         return next(candidate for candidate in order if candidate not in taken)
 
-    def _hopes(self, designs: Tensor, specs: SpecTensors) -> Tensor:
+    def _hopes(self, designs: Tensor, specs: SpecTensors, standing: Standing) -> Tensor:
         """Shape (members, rows, candidates, coordinates) to (members, rows, candidates)."""
         members, rows, candidates, dim = designs.shape
         flat = self._model.predict(designs.reshape(members, rows * candidates, dim))
@@ -162,7 +201,7 @@ class Imagination:
         # Specs differ along the rows: candidates come first for the score, and go back behind.
         metrics = flat.metrics.reshape(shape).transpose(1, 2)
         measured = flat.measured.reshape(shape).transpose(1, 2)
-        return hopes(Prediction(metrics, measured), specs).transpose(1, 2)
+        return hopes(Prediction(metrics, measured), specs, standing).transpose(1, 2)
 
     def _hardened(self, designs: Tensor) -> Tensor:
         for columns in self._choices:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from automl_core.agent.graph import DesignGraph
+from automl_core.agent.imagination import Standing
 from automl_core.agent.scales import Scales
 from automl_core.agent.scoring import SpecTensors
 from automl_core.agent.state import State
@@ -93,6 +94,11 @@ class Memory:
         measured = ~torch.isnan(self._values)
         loss = specs.loss(torch.nan_to_num(self._values).unsqueeze(1), measured.float().unsqueeze(1))
         return loss.T
+
+    def standing(self, specs: SpecTensors) -> Standing:
+        """Where the search stands under every row of specs."""
+        merits = specs.merit(torch.nan_to_num(self._values).unsqueeze(1)).T
+        return Standing.of(self.losses(specs), merits)
 
     def states(self, rows: Sequence[int], specs: Sequence[Specs]) -> State:
         """Situations.

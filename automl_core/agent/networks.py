@@ -14,7 +14,7 @@ from automl_core.agent.critic import Critic
 from automl_core.agent.ddpg import Ddpg, Transitions
 from automl_core.agent.gcn import GcnBody, GcnPolicy
 from automl_core.agent.graph import DesignGraph
-from automl_core.agent.imagination import Imagination, hopes
+from automl_core.agent.imagination import Imagination, Standing, hopes
 from automl_core.agent.legal import Ask
 from automl_core.agent.memory import Memory
 from automl_core.agent.model import MetricModel
@@ -145,12 +145,13 @@ class Networks:
             self.learner.improve(state, ask=ask)
             return
         tensors = SpecTensors(chosen)
+        standing = memory.standing(tensors)
         with self.model.frozen():
-            self.learner.improve(state, lambda designs: self._imagined(designs, tensors), ask=ask)
+            self.learner.improve(state, lambda designs: self._imagined(designs, tensors, standing), ask=ask)
 
-    def _imagined(self, designs: Tensor, specs: SpecTensors) -> Tensor:
+    def _imagined(self, designs: Tensor, specs: SpecTensors, standing: Standing) -> Tensor:
         """Shape (rows,): what the ensemble expects the loss to be."""
-        return hopes(self.model.predict(designs), specs).mean(0)
+        return hopes(self.model.predict(designs), specs, standing).mean(0)
 
     # What is kept for other problems.
 

@@ -112,15 +112,8 @@ def size(
 
     began = time.monotonic()
     settings = Settings(optimizer, budget, seed, timeout, stop, _absolute(policy), _folders(earlier))
-    folder = output
-    made: list[Path] = []
-
-    def make_folder() -> Path:
-        made.append(new_run_folder(folder, spec.parent.resolve().name if spec.stem == "spec" else spec.stem))
-        return made[0]
-
     with _shown(_console(), _TRYING, quiet=json):
-        run = SizingRun.begin(spec, make_folder, settings, _command_line())
+        run = SizingRun.begin(spec, lambda: new_run_folder(output, _name(spec)), settings, _command_line())
     _finish(run, jobs, began, json=json)
 
 
@@ -147,9 +140,8 @@ def train(
     settings = Settings(
         optimizer, budget, seed, timeout, "budget", _absolute(policy), _folders(earlier), _absolute(targets)
     )
-    name = f"{spec.parent.resolve().name if spec.stem == 'spec' else spec.stem}-policy"
     with _shown(_console(), _TRYING):
-        run = SizingRun.begin(spec, lambda: new_run_folder(output, name), settings, _command_line())
+        run = SizingRun.begin(spec, lambda: new_run_folder(output, f"{_name(spec)}-policy"), settings, _command_line())
     _finish_training(run, jobs)
 
 
@@ -272,6 +264,11 @@ def _finish_training(run: SizingRun, jobs: int) -> None:
         console.print("warning: few are met: the ranges may ask for more than the circuit can do", highlight=False)
     use = f"`sizewise size SPEC --policy {shlex.quote(str(run.folder))}` uses it"
     console.print(f"policy {run.folder}: {use}", highlight=False, soft_wrap=True)
+
+
+def _name(spec: Path) -> str:
+    """What a run of this spec is called: by its folder where the file is called `spec`."""
+    return spec.parent.resolve().name if spec.stem == "spec" else spec.stem
 
 
 def _absolute(path: Path | None) -> str | None:

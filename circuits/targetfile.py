@@ -21,24 +21,20 @@ from automl_core.located_yaml import LocatedYaml, read_yaml
 from automl_core.specs import Specs
 from automl_core.targets import Range, Targets
 from circuits.nearest import did_you_mean
-from circuits.numbers import parse_number
+from circuits.spec_entries import Number
 
 __all__ = ["read_targets"]
 
 
-def _ends(value: Any) -> tuple[float, float]:
+def _ends(value: Any) -> Any:
     """The least and the greatest value of a bound."""
     ends = value if isinstance(value, list) else [value, value]
-    if len(ends) != 2 or not all(isinstance(end, str) for end in ends):
+    if len(ends) != 2:
         raise ValueError(f"expected a number, or a list of the least and the greatest one, but got {value}")
-    try:
-        low, high = (parse_number(end) for end in ends)
-    except InputError as error:
-        raise ValueError(f"{error.problem}; {error.remedy}") from error
-    return low, high
+    return ends
 
 
-Ends = Annotated[tuple[float, float], BeforeValidator(_ends)]
+Ends = Annotated[tuple[Number, Number], BeforeValidator(_ends)]
 
 
 class _Entry(BaseModel):

@@ -7,14 +7,12 @@ exploration. With it, the policy's designs and pseudo-samples around the best on
 from __future__ import annotations
 
 import io
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import torch
-from scipy.stats import qmc
 from torch import Tensor
 
 from automl_core.agent.graph import DesignGraph
@@ -26,6 +24,7 @@ from automl_core.agent.scales import Scales
 from automl_core.agent.scoring import SpecTensors
 from automl_core.budget import Budget
 from automl_core.one_thread import one_thread
+from automl_core.optimizers.random import RandomSearch
 from automl_core.problem import Trial
 from automl_core.space import Array, DesignSpace
 from automl_core.specs import Specs
@@ -73,7 +72,7 @@ class Agent:
         self._graph = DesignGraph(space)
         self._scales = Scales()
         self._memory = Memory(self._graph, tuple(spec.metric for spec in specs.specs), self._scales)
-        self._sobol = qmc.Sobol(space.dim, scramble=True, rng=np.random.default_rng(seed))
+        self._random = RandomSearch(space, specs, seed, budget)
         self._planned = min(budget.expected_evaluations, _PLANNED)
         self._warmup = max(min(2 * space.dim, _MOST_WARMUP, int(self._planned / 4)), _LEAST_WARMUP)
         self._allowed: Ask | None = None
@@ -99,7 +98,7 @@ class Agent:
             return
         best = min(self.specs.judge(trial).loss for trial in fresh)
         if self._networks is not None:
-            self._networks.observe(fresh)
+            self._networks.observe()
             self._resize(improved=best < self._best - 1e-9)
         self._best = min(best, self._best)
 
@@ -122,7 +121,7 @@ class Agent:
         self._asked += n
         self._asks += 1
         if self._policy is None and len(self._memory) < self._warmup:
-            return self._spread(n)
+            return self._random.ask(n)
         with one_thread():
             networks = self._ready()
             if self._targets is None:
@@ -131,20 +130,14 @@ class Agent:
             networks.learn(n, self._targets.draw(_LESSONS, self._generator), self._allowed)
             return self._proposals(networks, self._targets.draw(n, self._generator), 1)
 
-    def _spread(self, n: int) -> Array:
-        """Designs before there is anything to learn from: a scrambled Sobol sequence."""
-        with warnings.catch_warnings():  # a balanced sequence needs powers of two; a warm-up does not
-            warnings.simplefilter("ignore", UserWarning)
-            return np.asarray(self._sobol.random(n), dtype=float)
-
     def _ready(self) -> Networks:
         if self._networks is None:
             self._memory.settle()
             self._networks = self._make_networks()
-            self._networks.observe(self._memory.trials)
+            self._networks.observe()
             if self._policy is not None:
                 self._networks.begin_from(self._policy)
-            self._networks.study(len(self._memory))
+            self._networks.study()
         return self._networks
 
     def _make_networks(self) -> Networks:
@@ -172,8 +165,7 @@ class Agent:
         designs = self._memory.designs[elites]
         which = torch.randint(len(designs), (max(int(_COPIES * share), 16),), generator=networks.generator)
         copies = networks.imagination.pseudo_samples(designs[which], self._radius)
-        guesses = self._drawn(networks, specs, elites, max(int(_GUESSES * share), 4)) if _GUESSES else copies[:0]
-        return torch.cat([copies, guesses])
+        return torch.cat([copies, self._drawn(networks, specs, elites, max(int(_GUESSES * share), 4))])
 
     def _with_trials(self, networks: Networks, picks: Tensor, bases: Tensor) -> Tensor:
         """Some picks give way to designs that the model had no say in, so that it hears where it is wrong.
@@ -211,7 +203,7 @@ class Agent:
                 key = self.space.encode(self.space.decode(design)).tobytes()
                 if len(chosen) < wanted and key not in self._memory:
                     chosen.setdefault(key, design)
-        return np.stack(list(chosen.values())) if chosen else self._spread(1)
+        return np.stack(list(chosen.values())) if chosen else self._random.ask(1)
 
     # What is kept of it.
 
@@ -238,7 +230,7 @@ class Agent:
         self._scales.warps.update(Scales.from_json(saved["scales"]).warps)
         self._memory.observations = tuple(saved["observations"])
         self._networks = self._make_networks()
-        self._networks.observe(self._memory.trials)
+        self._networks.observe()
         self._networks.load_state_dict(saved["networks"])
         self._generator.bit_generator.state = saved["generator"]
         self._asked, self._asks = saved["counts"]

@@ -79,12 +79,8 @@ class Ddpg:
         self._slow_actor.load_state_dict(self.actor.state_dict())
         self._slow_critic.load_state_dict(self.critic.state_dict())
 
-    def learn_values(self, batch: Transitions) -> float:
-        """One update of the critic; equation 5.
-
-        Returns:
-            The mean squared error of the returns.
-        """
+    def learn_values(self, batch: Transitions) -> None:
+        """One update of the critic; equation 5."""
         mean = float(batch.reward.mean())
         self.baseline = mean if self.baseline is None else self._decay * self.baseline + (1 - self._decay) * mean
         with torch.no_grad():
@@ -93,20 +89,16 @@ class Ddpg:
         error = nn.functional.mse_loss(self.critic(batch.state, batch.action), goal)
         self._step(self._critic_adam, self.critic, error)
         self._follow(self._slow_critic, self.critic)
-        return float(error.detach())
 
     def improve(
         self, state: State, imagined: Callable[[Tensor], Tensor] | None = None, *, ask: Ask | None = None
-    ) -> float:
+    ) -> None:
         """One update of the actor: up the critic's gradient (equation 6), and down that of an imagined loss.
 
         Args:
             state: the situations.
             imagined: designs to a loss for each, where there is a model.
             ask: ``allowed`` of the problem.
-
-        Returns:
-            The objective, to be small.
         """
         designs = self.actor(state, ask=ask)
         objective = -self.critic(state, designs).mean()
@@ -114,7 +106,6 @@ class Ddpg:
             objective = objective + imagined(designs).mean()
         self._step(self._actor_adam, self.actor, objective)
         self._follow(self._slow_actor, self.actor)
-        return float(objective.detach())
 
     def _step(self, adam: torch.optim.Adam, module: nn.Module, objective: Tensor) -> None:
         parameters = list(module.parameters())

@@ -85,11 +85,10 @@ class GcnPolicy(nn.Module):
         draw_weights(self.last[1], generator)
         self.heads = NamedRows(graph.heads, width, generator, gain=0.1)
         self.levels = NamedRows(graph.heads, 1, generator, gain=0.0)
-        uses = [(e.column, node, head) for e in graph.entries for node, head in zip(e.nodes, e.heads, strict=True)]
-        self._nodes = [node for _, node, _ in uses]
-        self._names = [head for _, _, head in uses]
-        gather = torch.zeros(len(uses), len(graph.entries))
-        gather[range(len(uses)), [column for column, _, _ in uses]] = 1.0
+        self._nodes = [use.node for use in graph.uses]
+        self._names = [use.head for use in graph.uses]
+        gather = torch.zeros(len(graph.uses), len(graph.entries))
+        gather[range(len(graph.uses)), [use.column for use in graph.uses]] = 1.0
         self.register_buffer("gather", gather / gather.sum(0), persistent=False)
 
     gather: Tensor

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from automl_core.space import DesignSpace, Node, Relaxation
 
-__all__ = ["DesignGraph", "Entry", "Step"]
+__all__ = ["DesignGraph", "Entry", "Step", "Use"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,14 @@ class Step:
     entries: tuple[Entry, ...]
 
 
+class Use(NamedTuple):
+    """A coordinate at one of the nodes that use it."""
+
+    column: int
+    node: int
+    head: str
+
+
 class DesignGraph:
     """The graph of a space.
 
@@ -61,6 +70,8 @@ class DesignGraph:
             ``gate of`` back.
         steps: in the order of decision.
         entries: every coordinate of the relaxation, in order.
+        uses: every coordinate at every node that uses it.
+        columns: position of a variable -> its coordinates.
     """
 
     def __init__(self, space: DesignSpace) -> None:
@@ -71,6 +82,8 @@ class DesignGraph:
         self.features = tuple(dict(node.features) for node in space.nodes)
         self.entries = tuple(_entries(space, self.positions))
         self.steps = tuple(_steps(space, self.positions, self.entries))
+        self.uses = tuple(Use(e.column, *at) for e in self.entries for at in zip(e.nodes, e.heads, strict=True))
+        self.columns = _columns(self.entries)
         self.adjacency = _adjacency(space, self.positions)
 
     @property
@@ -103,6 +116,13 @@ def _entries(space: DesignSpace, positions: dict[str, int]) -> Sequence[Entry]:
             heads = tuple(name + suffix for name in names)
             entries.append(Entry(position, len(entries), at, heads, alternative=bool(suffix)))
     return entries
+
+
+def _columns(entries: Sequence[Entry]) -> dict[int, list[int]]:
+    columns: dict[int, list[int]] = {}
+    for entry in entries:
+        columns.setdefault(entry.variable, []).append(entry.column)
+    return columns
 
 
 def _steps(space: DesignSpace, positions: dict[str, int], entries: Sequence[Entry]) -> Sequence[Step]:

@@ -97,7 +97,8 @@ class Imagination:
     def __init__(self, graph: DesignGraph, model: MetricModel, generator: torch.Generator) -> None:
         self._model = model
         self._generator = generator
-        self._choices = _choice_columns(graph)
+        described = graph.space.variables
+        self._choices = [at for variable, at in graph.columns.items() if described[variable].choices is not None]
 
     def pseudo_samples(self, parents: Tensor, radius: float) -> Tensor:
         """Disturbed copies: some coordinates of each, by lengths from tiny to the radius; choices drawn anew at times.
@@ -214,11 +215,3 @@ def _reflected(designs: Tensor) -> Tensor:
     """Back into the cube as from a mirror: clipping would pile designs up on its walls."""
     inside = designs.abs()
     return torch.where(inside > 1.0, 2.0 - inside, inside).clamp(0.0, 1.0)
-
-
-def _choice_columns(graph: DesignGraph) -> list[list[int]]:
-    groups: dict[int, list[int]] = {}
-    for entry in graph.entries:
-        if entry.alternative:
-            groups.setdefault(entry.variable, []).append(entry.column)
-    return list(groups.values())

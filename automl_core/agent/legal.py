@@ -50,9 +50,6 @@ class Decision:
         self._graph = graph
         self._ask = ask
         self._prefixes: list[dict[str, Value]] = [{} for _ in range(rows)]
-        self._entries: dict[int, list[int]] = {}
-        for entry in graph.entries:
-            self._entries.setdefault(entry.variable, []).append(entry.column)
 
     def told(self) -> Told | None:
         """What is allowed of the next variable."""
@@ -94,5 +91,5 @@ class Decision:
             return wanted
         parts = []
         for variable in range(self._graph.space.dim):
-            parts.append(self.decide(variable, wanted[:, self._entries[variable]], self.told()))
+            parts.append(self.decide(variable, wanted[:, self._graph.columns[variable]], self.told()))
         return torch.cat(parts, dim=1)

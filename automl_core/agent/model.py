@@ -158,7 +158,7 @@ class MetricModel:
     def __len__(self) -> int:
         return len(self._x)
 
-    def add(self, designs: Array, metrics: Sequence[Mapping[str, float]]) -> None:
+    def add(self, designs: Tensor, metrics: Sequence[Mapping[str, float]]) -> None:
         """Take in designs.
 
         Args:
@@ -168,27 +168,23 @@ class MetricModel:
         raw = np.array([[row.get(name, math.nan) for name in self.metrics] for row in metrics], dtype=float)
         raw[~np.isfinite(raw)] = np.nan
         self._raw = np.concatenate([self._raw, raw.reshape(-1, len(self.metrics))])
-        self._x = torch.cat([self._x, torch.tensor(designs, dtype=torch.float32)])
+        self._x = torch.cat([self._x, designs])
         fresh = torch.rand(self.members, len(metrics), generator=self.generator)
         self._weights = torch.cat([self._weights, 0.5 + fresh], dim=1)
 
-    def fit(self, steps: int, batch: int = 64, *, focus: Tensor | None = None) -> float:
+    def fit(self, steps: int, batch: int = 64, *, focus: Tensor | None = None) -> None:
         """Train on what there is; the warps follow the data while it grows.
 
         Args:
             steps: of gradient descent.
             batch: designs in each.
             focus: shape (n,): how much each design matters; ``None``: all the same.
-
-        Returns:
-            The last loss, in squared robust deviations.
         """
         if not len(self._x):
-            return math.nan
+            return
         self._refresh_warps()
         known = ~torch.isnan(self._y)
         y = torch.nan_to_num(self._y)
-        loss_value = math.nan
         for _ in range(steps):
             if focus is None:
                 rows = torch.randint(len(self._x), (batch,), generator=self.generator)
@@ -205,8 +201,6 @@ class MetricModel:
             self._adam.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self._adam.step()
-            loss_value = float(loss.detach())
-        return loss_value
 
     def _refresh_warps(self) -> None:
         """New warps when the data have doubled: often enough, and rarely enough for the weights to follow."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,14 +16,13 @@ from automl_core.agent.graph import DesignGraph
 from automl_core.agent.imagination import Imagination, Standing, hopes
 from automl_core.agent.legal import Ask
 from automl_core.agent.memory import Memory
-from automl_core.agent.model import MetricModel
+from automl_core.agent.model import MetricModel, Warp
 from automl_core.agent.named import load_named, saved_tensors
 from automl_core.agent.policy_files import Parts, Policy
 from automl_core.agent.scales import Scales
 from automl_core.agent.scoring import SpecTensors
 from automl_core.agent.seq2seq import Seq2SeqBody, Seq2SeqPolicy
 from automl_core.agent.state import StateEncoder
-from automl_core.problem import Trial
 from automl_core.specs import Specs
 
 __all__ = ["POLICIES", "Networks", "Settings"]
@@ -38,8 +36,6 @@ POLICIES: Mapping[str, tuple[type[nn.Module], type[nn.Module]]] = {
 
 _SETTLED, _LEAST_STEPS = 400, 4
 """Trials after which the model needs half as many steps for a new one, and the fewest it gets."""
-
-
 _STUDIED, _MOST_STUDIED = 4, 2000
 """Gradient steps for each trial that was known before the first ask, and the most there are."""
 
@@ -86,7 +82,7 @@ class Networks:
         settings: Settings,
         seed: int,
     ) -> None:
-        self._graph, self._memory, self._settings = graph, memory, settings
+        self._memory, self._settings = memory, settings
         self.generator = torch.Generator().manual_seed(seed)
         policy, body = POLICIES[settings.policy]
         width, draw = settings.width, self.generator
@@ -101,16 +97,16 @@ class Networks:
         self.model = MetricModel(inputs, memory.metrics, seed)
         self.imagination = Imagination(graph, self.model, draw)
 
-    def observe(self, trials: Sequence[Trial]) -> None:
-        """Show the model trials that are new."""
-        if self._settings.model and trials:
-            designs = np.stack([self._graph.relaxation.expand(trial.unit) for trial in trials])
-            self.model.add(designs, [trial.metrics for trial in trials])
+    def observe(self) -> None:
+        """Show the model the trials of the memory that it has not seen."""
+        seen = len(self.model)
+        if self._settings.model and len(self._memory) > seen:
+            self.model.add(self._memory.designs[seen:], [trial.metrics for trial in self._memory.trials[seen:]])
 
-    def study(self, trials: int) -> None:
+    def study(self) -> None:
         """Train the model on all that there was before the first ask."""
-        if self._settings.model and trials:
-            self.model.fit(min(_STUDIED * trials, _MOST_STUDIED))
+        if self._settings.model:
+            self.model.fit(min(_STUDIED * len(self._memory), _MOST_STUDIED))
 
     def learn(self, evaluations: int, specs: Sequence[Specs], ask: Ask | None) -> None:
         """Learn from memory.
@@ -156,14 +152,19 @@ class Networks:
     # What is kept for other problems.
 
     def parts(self) -> Parts:
-        """What was learnt, by name."""
+        """What was learnt, by name; of the model nothing where there is none."""
         tensors: dict[str, Tensor] = {}
         names: dict[str, Sequence[str]] = {}
-        for prefix, module in (("actor", self.actor), ("critic", self.critic), ("model", self.model.network)):
+        modules: dict[str, nn.Module] = {"actor": self.actor, "critic": self.critic}
+        warps: dict[str, Warp] = {}
+        if self._settings.model:
+            modules["model"] = self.model.network
+            warps = dict(zip(self.model.metrics, self.model.warps, strict=True))
+        for prefix, module in modules.items():
             own_tensors, own_names = saved_tensors(module)
             tensors |= {f"{prefix}.{path}": tensor for path, tensor in own_tensors.items()}
             names |= {f"{prefix}.{path}": rows for path, rows in own_names.items()}
-        return Parts(tensors, names, dict(zip(self.model.metrics, self.model.warps, strict=True)), self.model.inputs)
+        return Parts(tensors, names, warps, self.model.inputs)
 
     def begin_from(self, policy: Policy) -> None:
         """Take over what a policy knows; what it does not know stays fresh."""
@@ -171,7 +172,8 @@ class Networks:
             load_named(module, *policy.under(prefix))
         self.learner.catch_up()
         tensors, _ = policy.under("model")
-        self.model.begin_from(tensors, policy.parts.inputs, policy.parts.warps)
+        if tensors and self._settings.model:
+            self.model.begin_from(tensors, policy.parts.inputs, policy.parts.warps)
 
     def state_dict(self) -> dict[str, Any]:
         """All that :meth:`load_state_dict` needs to go on."""

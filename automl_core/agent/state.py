@@ -38,10 +38,6 @@ class State:
     def __len__(self) -> int:
         return len(self.current)
 
-    def rows(self, index: Tensor) -> State:
-        """Some of the situations, in the order of ``index``."""
-        return State(self.current[index], self.present[index], self.observed[index], self.specs[index])
-
 
 class Slots(nn.Module):
     """Puts the coordinates of a design onto the nodes that use them.
@@ -57,11 +53,10 @@ class Slots(nn.Module):
     def __init__(self, graph: DesignGraph, width: int, generator: torch.Generator) -> None:
         super().__init__()
         self.rows = NamedRows(graph.heads, width, generator)
-        uses = [(e.column, node, head) for e in graph.entries for node, head in zip(e.nodes, e.heads, strict=True)]
-        self.columns = [column for column, _, _ in uses]
-        self.heads = [head for _, _, head in uses]
-        placement = torch.zeros(graph.size, len(uses))
-        placement[[node for _, node, _ in uses], range(len(uses))] = 1.0
+        self.columns = [use.column for use in graph.uses]
+        self.heads = [use.head for use in graph.uses]
+        placement = torch.zeros(graph.size, len(graph.uses))
+        placement[[use.node for use in graph.uses], range(len(graph.uses))] = 1.0
         self.register_buffer("placement", placement, persistent=False)
 
     def forward(self, coordinates: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from automl_core.environment.episode import Vector
+from automl_core.one_thread import one_thread
 from automl_core.space import Array
 
 __all__ = ["Algorithm", "OffPolicyLearner", "OnPolicyLearner", "Sampled", "rewards_of"]
@@ -87,16 +88,15 @@ class _Generators:
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Whatever is drawn inside comes from the learner's own state."""
-        others, threads = _states(), torch.get_num_threads()
-        torch.set_num_threads(1)
-        if self._own is not None:
-            _set_states(self._own)
-        try:
-            yield
-        finally:
-            self._own = _states()
-            _set_states(others)
-            torch.set_num_threads(threads)
+        others = _states()
+        with one_thread():
+            if self._own is not None:
+                _set_states(self._own)
+            try:
+                yield
+            finally:
+                self._own = _states()
+                _set_states(others)
 
 
 def _states() -> tuple[object, ...]:

@@ -1,7 +1,9 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from automl_core.agent.agent import Agent, Gcn, Seq2Seq
 from automl_core.agent.policy_files import kind_of, read_policy
@@ -9,7 +11,9 @@ from automl_core.budget import Budget
 from automl_core.errors import InputError
 from automl_core.optimizers import make
 from automl_core.pool import Pool
+from automl_core.problem import Evaluation
 from automl_core.record import Record
+from automl_core.space import DesignSpace, Point, Variable
 from automl_core.specs import Spec, Specs
 from automl_core.study import Study
 from automl_core.targets import Range, Targets
@@ -137,13 +141,42 @@ def test_a_policy_of_another_kind_or_a_damaged_one_is_refused(tmp_path: Path) ->
         Seq2Seq(problem.space, problem.specs, 0, Budget()).load(tmp_path / "none")
 
 
-def test_a_policy_trained_over_targets_answers_other_targets_with_other_designs() -> None:
-    problem = Rosenbrock(2)
-    targets = Targets(problem.specs, {}, {"value": Range(0.1, 100.0, "log")})
+class Line:
+    """The metric is the variable: the least design that meets a target is the target itself."""
+
+    scenarios = ("",)
+    space = DesignSpace([Variable("x")])
+    specs = Specs([Spec("value", minimum=0.5, goal="minimize", scale=0.1)])
+
+    def evaluate(self, point: Point, scenario: str, seed: int) -> Evaluation:
+        return Evaluation({"value": float(point["x"])})
+
+
+_BLIND = pytest.mark.xfail(strict=True, reason="2026-11-24: the decoder of seq2seq saturates and forgets the bounds")
+
+
+@pytest.mark.parametrize("kind", [pytest.param(Seq2Seq, marks=_BLIND), Gcn])
+def test_a_policy_trained_over_targets_answers_each_with_a_design_of_its_own(kind: type[Agent]) -> None:
+    problem = Line()
+    targets = Targets(problem.specs, {"value": Range(0.1, 0.9)}, {})
+    agent = kind(problem.space, targets.middle, 0, Budget(120))
+    agent.aim(targets)
+    trials = [trial_of(problem, i, np.array([x])) for i, x in enumerate(np.linspace(0.01, 0.99, 40))]
+    agent.tell(trials)
+    networks = agent._ready()
+    for _ in range(10):
+        networks.learn(160, targets.draw(64, np.random.default_rng(0)), None)
+    asked = [Specs([replace(problem.specs.specs[0], minimum=target)]) for target in (0.2, 0.5, 0.8)]
+    with torch.no_grad():
+        low, middle, high = networks.actor(agent._memory.states([-1, -1, -1], asked))[:, 0].tolist()
+    assert low < middle < high and high - low > 0.3, (low, middle, high)
+
+
+def test_every_design_of_a_training_is_for_a_target_of_its_own() -> None:
+    problem = Line()
+    targets = Targets(problem.specs, {"value": Range(0.1, 0.9)}, {})
     agent = Seq2Seq(problem.space, targets.middle, 0, Budget(120))
     agent.aim(targets)
-    assert len(proposed(agent, problem, 12)) >= 80
-    drawn = [targets.draw(1, np.random.default_rng(seed))[0].by_metric["value"].maximum for seed in range(50)]
-    assert all(value is not None and 0.1 <= value <= 100 for value in drawn) and len(set(drawn)) == 50
-    below = sum(value < 10**0.5 for value in drawn if value is not None)
-    assert 15 <= below <= 35, "log-uniform: half lies below the middle on a log scale"
+    agent.tell([trial_of(problem, i, np.array([x])) for i, x in enumerate(np.linspace(0.01, 0.99, 40))])
+    designs = agent.ask(16)[:, 0]
+    assert len(designs) == 16 and designs.max() - designs.min() > 0.4, "all over the range, not at its middle"

@@ -22,6 +22,10 @@ def made(seed: int = 0) -> MetricModel:
     return MetricModel(["a", "b"], ["sum", "power"], seed)
 
 
+def tensor(x: np.ndarray) -> torch.Tensor:  # type: ignore[type-arg]
+    return torch.as_tensor(x, dtype=torch.float32)
+
+
 def figures(x: np.ndarray) -> list[dict[str, float]]:  # type: ignore[type-arg]
     return [{"sum": a + b, "power": math.nan if a > 0.9 else 10 ** (3 * a - 6 * b)} for a, b in x]
 
@@ -30,10 +34,10 @@ def test_it_predicts_metrics_of_very_different_scales_and_what_cannot_be_measure
     generator = np.random.default_rng(0)
     x, y = generator.random((300, 2)), generator.random((100, 2))
     model = made()
-    model.add(x, figures(x))
+    model.add(tensor(x), figures(x))
     model.fit(600)
     with torch.no_grad():
-        found = model.predict(torch.as_tensor(y, dtype=torch.float32))
+        found = model.predict(tensor(y))
     truth = figures(y)
     sums = found.metrics[..., 0].mean(0).numpy()
     assert np.corrcoef(sums, [row["sum"] for row in truth])[0, 1] > 0.99
@@ -50,7 +54,7 @@ def test_its_networks_disagree_more_where_there_are_no_data() -> None:
     generator = np.random.default_rng(0)
     near = generator.random((200, 2)) * 0.4
     model = made()
-    model.add(near, figures(near))
+    model.add(tensor(near), figures(near))
     model.fit(400)
     with torch.no_grad():
         inside = model.predict(torch.full((20, 2), 0.2)).metrics[..., 0].std(0).mean()
@@ -62,15 +66,15 @@ def test_an_earlier_model_is_taken_over_by_the_names_of_its_inputs_and_metrics()
     generator = np.random.default_rng(0)
     x = generator.random((300, 2))
     earlier = made()
-    earlier.add(x, figures(x))
+    earlier.add(tensor(x), figures(x))
     earlier.fit(400)
     later = MetricModel(["b", "a"], ["power", "sum"], 5)
     few = x[:20]
-    later.add(few[:, ::-1].copy(), [{"power": row["power"], "sum": row["sum"]} for row in figures(few)])
+    later.add(tensor(few[:, ::-1].copy()), [{"power": row["power"], "sum": row["sum"]} for row in figures(few)])
     warps = dict(zip(earlier.metrics, earlier.warps, strict=True))
     later.begin_from(earlier.network.state_dict(), earlier.inputs, warps)
     with torch.no_grad():
-        plain = earlier.predict(torch.as_tensor(x[:50], dtype=torch.float32)).metrics
-        swapped = later.predict(torch.as_tensor(x[:50, ::-1].copy(), dtype=torch.float32)).metrics
+        plain = earlier.predict(tensor(x[:50])).metrics
+        swapped = later.predict(tensor(x[:50, ::-1].copy())).metrics
     assert torch.allclose(plain[..., 0], swapped[..., 1], rtol=1e-4, atol=1e-5)
     assert torch.allclose(plain[..., 1], swapped[..., 0], rtol=1e-3)

@@ -240,6 +240,7 @@ class Contest:
             with Record.create(draft) as record:
                 for name, value in self.settings.items():
                     record.write_fact(name, value)
+                record.gather()
             draft.rename(self.path)
         return Record.open(self.path)
 

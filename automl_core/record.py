@@ -96,6 +96,19 @@ class Record:
         """Close the file; the record cannot be used any more."""
         self._connection.close()
 
+    def gather(self) -> None:
+        """Bring what stands in the log beside the file into it, so that the file alone can be moved or copied.
+
+        Closing does so too, but not while anybody else has the file open.
+
+        Raises:
+            RecordError: somebody reads the file for longer than the time-out.
+        """
+        with _explained(self.path):
+            busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy:
+                raise sqlite3.OperationalError("database is locked")
+
     def __enter__(self) -> Record:
         return self
 

@@ -42,6 +42,18 @@ def test_a_trial_comes_back_as_it_was(tmp_path: Path) -> None:
         assert record.facts()["elapsed"] == 2.5
 
 
+def test_a_gathered_file_can_be_moved_alone_while_somebody_has_it_open(tmp_path: Path) -> None:
+    with Record.create(tmp_path / "draft") as record:
+        reader = sqlite3.connect(tmp_path / "draft")
+        assert reader.execute("SELECT COUNT(*) FROM trials").fetchone() == (0,)
+        record.append([trial(0), trial(1)])
+        record.gather()
+    (tmp_path / "draft").rename(tmp_path / "moved.sqlite")
+    with Record.open(tmp_path / "moved.sqlite") as moved:
+        assert len(moved) == 2
+    reader.close()
+
+
 def test_the_checkpoint_is_that_of_the_last_batch(tmp_path: Path) -> None:
     with Record.create(tmp_path / "s.sqlite") as record:
         assert record.checkpoint() is None

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator, Mapping
 
 from automl_core.errors import InputError
+from automl_core.nearest import did_you_mean
 from circuits.bench import Analysis, Measure
 from circuits.measures import KINDS, signals
-from circuits.nearest import did_you_mean
 from circuits.netlist import Deck
 from circuits.specfile import SpecFile
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from automl_core.errors import InputError
+from automl_core.nearest import did_you_mean
 from circuits.measures import KINDS
-from circuits.nearest import did_you_mean
 from circuits.numbers import parse_number
 
 __all__ = ["AnalysisEntry", "Document", "MeasureEntry", "SimulatorEntry", "SpecEntry", "VariableEntry", "keys_beside"]

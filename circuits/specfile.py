@@ -16,10 +16,10 @@ from pydantic import ValidationError
 
 from automl_core.errors import InputError
 from automl_core.located_yaml import LocatedYaml, Location, read_yaml
+from automl_core.nearest import did_you_mean
 from automl_core.specs import Spec, Specs
 from circuits.bench import Analysis, Measure
 from circuits.measures import KINDS
-from circuits.nearest import did_you_mean
 from circuits.numbers import number_warning
 from circuits.spec_entries import NAME, Document, MeasureEntry, SimulatorEntry, SpecEntry, VariableEntry, keys_beside
 from circuits.units import check_unit

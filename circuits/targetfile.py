@@ -18,9 +18,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, Valida
 
 from automl_core.errors import InputError
 from automl_core.located_yaml import LocatedYaml, read_yaml
+from automl_core.nearest import did_you_mean
 from automl_core.specs import Specs
 from automl_core.targets import Range, Targets
-from circuits.nearest import did_you_mean
 from circuits.spec_entries import Number
 
 __all__ = ["read_targets"]

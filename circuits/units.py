@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from automl_core.errors import InputError
-from circuits.nearest import did_you_mean
+from automl_core.nearest import did_you_mean
 
 __all__ = ["check_unit", "engineering"]
 

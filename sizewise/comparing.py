@@ -110,7 +110,7 @@ def _toy(name: str) -> Any:
     """
     from automl_core import toys
     from automl_core.errors import InputError
-    from circuits.nearest import did_you_mean
+    from automl_core.nearest import did_you_mean
 
     known = {re.sub(r"(?<!^)(?=[A-Z])", "-", kind).lower(): kind for kind in toys.__all__}
     if name not in known:

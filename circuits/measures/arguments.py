@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from automl_core.errors import InputError
+from automl_core.nearest import did_you_mean
 from circuits.measures import signals
-from circuits.nearest import did_you_mean
 
 __all__ = ["Argument", "Arguments", "Complete", "ordered"]
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from automl_core.errors import InputError
+from automl_core.nearest import did_you_mean
 from circuits.bench import Analysis
 from circuits.measures.arguments import Argument, Arguments, Complete
 from circuits.measures.plot import NotFound, Plots
-from circuits.nearest import did_you_mean
 
 __all__ = ["Kind"]
 

@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 
 from automl_core.errors import InputError
-from circuits.nearest import did_you_mean
+from automl_core.nearest import did_you_mean
 from circuits.netlist import flattening
 from circuits.netlist.assignments import Assignment
 from circuits.netlist.control_block import AnalysisCard, Lifted, MeasureCard, Note, lift

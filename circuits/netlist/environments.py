@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from automl_core.errors import InputError
-from circuits.nearest import did_you_mean
+from automl_core.nearest import did_you_mean
 from circuits.netlist.assignments import Assignment
 from circuits.netlist.deck_lines import Line
 from circuits.netlist.expressions import (

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from automl_core.errors import InputError
-from circuits.nearest import did_you_mean
+from automl_core.nearest import did_you_mean
 from circuits.netlist.deck_lines import Line, decoded, load_lines
 
 __all__ = ["Include", "Includes", "OutsideError"]

@@ -1,0 +1,45 @@
+"""Where the standard data sets lie: the folder that SIZEWISE_DATA names, by default ``data``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from automl_core.errors import InputError
+
+__all__ = ["data_folder", "read_whole", "required"]
+
+
+def data_folder() -> Path:
+    """The folder of the data sets: ``SIZEWISE_DATA``, or ``data`` in the current folder."""
+    return Path(os.environ.get("SIZEWISE_DATA") or "data")
+
+
+def required(path: Path, source: str) -> Path:
+    """A file that must be there.
+
+    Args:
+        path: where it is expected.
+        source: where to get it, as an end of "get it from ...".
+
+    Raises:
+        InputError: it is not there.
+    """
+    if not path.is_file():
+        remedy = f"get it from {source}, or set SIZEWISE_DATA to the folder that holds it"
+        raise InputError("this file of the data set is missing", place=str(path.absolute()), remedy=remedy)
+    return path
+
+
+def read_whole(path: Path, source: str) -> bytes:
+    """The bytes of a file that must be there.
+
+    Raises:
+        InputError: it is not there, or cannot be read.
+    """
+    try:
+        return required(path, source).read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"it cannot be read: {error.strerror}", place=str(path), remedy="check the rights to it"
+        ) from error

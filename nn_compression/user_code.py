@@ -1,0 +1,103 @@
+"""What a user names as ``module:function``: imported from the current folder, called, and blamed where it fails."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from automl_core.errors import InputError
+from automl_core.nearest import did_you_mean
+
+__all__ = ["call", "function_of", "is_user_reference"]
+
+
+def is_user_reference(reference: str) -> bool:
+    """Whether it is written ``module:function``."""
+    return ":" in reference
+
+
+def function_of(reference: str) -> Callable[[], Any]:
+    """The function that a reference names.
+
+    The current folder is importable, as it is for ``python -m``.
+
+    Args:
+        reference: "module:function" or "package.module:function".
+
+    Raises:
+        InputError: there is no such module or function, or importing it fails (with the file and line).
+    """
+    module_name, _, name = reference.partition(":")
+    if not module_name or not name.isidentifier() or not all(part.isidentifier() for part in module_name.split(".")):
+        remedy = "write it module:function, with dots for folders and without .py: 'my_folder.my_model:network'"
+        raise InputError("this is no module:function", place=reference, remedy=remedy)
+    folder = os.getcwd()
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    module = _imported(module_name, reference)
+    if not hasattr(module, name):
+        public = [each for each in vars(module) if not each.startswith("_")]
+        remedy = did_you_mean(name, public, "its names")
+        raise InputError(f"the module {module_name!r} has no {name!r}", place=reference, remedy=remedy)
+    function = getattr(module, name)
+    if not callable(function):
+        remedy = "name a function that takes no arguments"
+        raise InputError(f"{name!r} is a {type(function).__name__}, no function", place=reference, remedy=remedy)
+    return function  # type: ignore[no-any-return]
+
+
+def _imported(module_name: str, reference: str) -> Any:
+    importlib.invalidate_caches()  # the file may be newer than what the interpreter remembers of the folder
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module_name + ".").startswith(error.name + "."):
+            files = [path.stem for path in Path.cwd().glob("*.py")]
+            remedy = f"it is looked for in {Path.cwd()} and among the installed packages; "
+            remedy += did_you_mean(module_name, files, "the modules of that folder")
+            raise InputError(f"there is no module {error.name!r}", place=reference, remedy=remedy) from error
+        raise _blamed(error, reference, f"importing {module_name}") from error
+    except (Exception, SystemExit) as error:
+        raise _blamed(error, reference, f"importing {module_name}") from error
+
+
+def call(function: Callable[[], Any], reference: str) -> Any:
+    """Call a user's function.
+
+    Raises:
+        InputError: it raises, or takes arguments; with the file and line of the user's code.
+    """
+    try:
+        return function()
+    except (Exception, SystemExit) as error:
+        raise _blamed(error, reference, f"calling {reference}") from error
+
+
+def _blamed(error: BaseException, reference: str, doing: str) -> InputError:
+    """The user's own line: the deepest frame that is not in this package, the interpreter or an installed one."""
+    if isinstance(error, InputError):
+        return InputError(error.problem, place=error.place or reference, remedy=error.remedy)
+    if isinstance(error, SyntaxError) and error.filename:
+        place = f"{error.filename}:{error.lineno}"
+        return InputError(f"SyntaxError: {error.msg}", place=place, remedy="correct it there")
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else reference
+    text = str(error).strip().splitlines()
+    remedy = f"it happened {doing}: correct it there"
+    if not frames and isinstance(error, TypeError):
+        remedy = f"{reference} must be callable without arguments"
+    return InputError(f"{type(error).__name__}{': ' + text[0] if text else ''}", place=place, remedy=remedy)
+
+
+def _is_users(filename: str) -> bool:
+    if filename.startswith("<"):
+        return False
+    path = Path(filename).resolve()
+    ours, standard = Path(__file__).resolve().parent, Path(os.__file__).resolve().parent
+    installed = {"site-packages", "dist-packages"} & set(path.parts)
+    return not (installed or path.is_relative_to(ours) or path.is_relative_to(standard))

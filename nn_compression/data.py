@@ -61,7 +61,7 @@ class Split:
                 remainder of a few examples would be worth little). Without: in order, the last batch may be short.
         """
         if generator is None:
-            yield from zip(self.inputs.split(size), self.targets.split(size), strict=True)
+            yield from zip(torch.split(self.inputs, size), torch.split(self.targets, size), strict=True)
             return
         order = torch.randperm(len(self), generator=generator).to(self.inputs.device)
         for chosen in order.tensor_split(-(-len(self) // size)):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
+from importlib.metadata import version
 from pathlib import Path
 
 from automl_core.errors import InputError
 
-__all__ = ["RECORD", "new_run_folder", "write_whole"]
+__all__ = ["RECORD", "new_run_folder", "versions", "write_whole"]
 
 RECORD = "study.sqlite"
 """The record's file in a run folder."""
@@ -65,3 +67,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
             place=str(path),
             remedy="check the space and the rights there",
         ) from error
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """The versions that a run stands on: Python's, sizewise's and those of the packages that decide its figures."""
+    return {"python": platform.python_version(), **{name: version(name) for name in ("sizewise", *packages)}}

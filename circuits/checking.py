@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from automl_core.errors import EvaluationError
 from automl_core.problem import Evaluation
+from automl_core.report.engineering import engineering
 from automl_core.report.tables import rows_table, spec_table
 from circuits.calibration import Calibration, Comparison, calibrate, check_determinism, remedy_for, start_of
 from circuits.design_space import moved_starts
@@ -16,7 +17,6 @@ from circuits.matching import Match, find_matches
 from circuits.numbers import short_number
 from circuits.problem import CircuitProblem
 from circuits.specfile import read_spec
-from circuits.units import engineering
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""The circuit commands of the command line: ``init``, ``check``, ``size``, ``resume``, ``apply``.
+"""The circuit commands of the command line: ``init``, ``check``, ``size``, ``train``, ``apply``.
 
 Each function reads its arguments, calls what does the work, and shows the outcome. Imports stand inside the functions,
 so that ``--help`` does not wait for ngspice, numpy or matplotlib.
@@ -6,27 +6,26 @@ so that ``--help`` does not wait for ngspice, numpy or matplotlib.
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from automl_core.optimizers import names
+from automl_core.report.options import Jobs, Json, Seed
+from automl_core.report.terminal import command_line, cores, goes_on_with, json_text, make_console, say, shown
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from circuits.sizing import SizingRun
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "resume_run"]
 
-_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 _Policy = Annotated[
     Path | None, typer.Option(help="A policy to begin from: a folder that `train` made.", show_default=False)
 ]
@@ -35,7 +34,6 @@ _Earlier = Annotated[
     typer.Option("--from", help="A run to begin from; its trials are scored by these specs.", show_default=False),
 ]
 _TRYING = "trying the deck: what an evaluation costs, and whether its devices can be altered in place"
-_Jobs = Annotated[int, typer.Option("--jobs", "-j", min=0, help="Workers; 0: one a core.", show_default=False)]
 
 
 def init(
@@ -72,16 +70,16 @@ def _confirm_folders(folders: list[Path]) -> bool:
 def check(
     spec: Annotated[Path, typer.Argument(help="The spec file.")],
     timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds an evaluation may take.")] = None,
-    json: _Json = False,
+    json: Json = False,
 ) -> None:
     """Try a spec: what varies, what the deck's own sizing reaches, what an evaluation costs, whether it repeats."""
     from circuits.checking import examine
 
     report = examine(spec, limit_seconds=timeout)
     if json:
-        _print_json(report.as_json())
+        sys.stdout.write(json_text(report.as_json()))
     else:
-        report.show(_console())
+        report.show(make_console())
     if not report.sound:
         raise typer.Exit(2)
 
@@ -93,8 +91,8 @@ def size(
     ] = None,
     optimizer: Annotated[str, typer.Option(help=f"{', '.join(names())}.")] = "auto",
     budget: Annotated[str, typer.Option(help="Evaluations (2000) or wall time (30s, 10m, 2h).")] = "2000",
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same history.")] = 0,
-    jobs: _Jobs = 0,
+    seed: Seed = 0,
+    jobs: Jobs = 0,
     timeout: Annotated[
         float | None, typer.Option(min=0.001, help="Seconds an evaluation may take; 20 times its measured cost.")
     ] = None,
@@ -104,7 +102,7 @@ def size(
     ] = None,
     policy: _Policy = None,
     earlier: _Earlier = None,
-    json: _Json = False,
+    json: Json = False,
 ) -> None:
     """Size a circuit: vary its parameters until ngspice says that every spec is met."""
     from automl_core.runs import new_run_folder
@@ -112,8 +110,8 @@ def size(
 
     began = time.monotonic()
     settings = Settings(optimizer, budget, seed, timeout, stop, _absolute(policy), _folders(earlier))
-    with _shown(_console(), _TRYING, quiet=json):
-        run = SizingRun.begin(spec, lambda: new_run_folder(output, _name(spec)), settings, _command_line())
+    with shown(make_console(), _TRYING, quiet=json):
+        run = SizingRun.begin(spec, lambda: new_run_folder(output, _name(spec)), settings, command_line())
     _finish(run, jobs, began, json=json)
 
 
@@ -125,8 +123,8 @@ def train(
     ] = None,
     optimizer: Annotated[str, typer.Option(help="The agent: seq2seq or gcn.")] = "seq2seq",
     budget: Annotated[str, typer.Option(help="Evaluations (5000) or wall time (30s, 10m, 2h).")] = "5000",
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same history.")] = 0,
-    jobs: _Jobs = 0,
+    seed: Seed = 0,
+    jobs: Jobs = 0,
     timeout: Annotated[
         float | None, typer.Option(min=0.001, help="Seconds an evaluation may take; 20 times its measured cost.")
     ] = None,
@@ -140,25 +138,9 @@ def train(
     settings = Settings(
         optimizer, budget, seed, timeout, "budget", _absolute(policy), _folders(earlier), _absolute(targets)
     )
-    with _shown(_console(), _TRYING):
-        run = SizingRun.begin(spec, lambda: new_run_folder(output, f"{_name(spec)}-policy"), settings, _command_line())
+    with shown(make_console(), _TRYING):
+        run = SizingRun.begin(spec, lambda: new_run_folder(output, f"{_name(spec)}-policy"), settings, command_line())
     _finish_training(run, jobs)
-
-
-def resume(
-    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
-    jobs: _Jobs = 0,
-    json: _Json = False,
-) -> None:
-    """Go on with a run that was stopped, killed or cut off; no simulation is repeated."""
-    from circuits.sizing import SizingRun
-
-    began = time.monotonic()
-    opened = SizingRun.reopen(run)
-    if opened.trains:
-        _finish_training(opened, jobs)
-    else:
-        _finish(opened, jobs, began, json=json)
 
 
 def apply(
@@ -173,23 +155,35 @@ def apply(
     typer.echo(f"wrote {', '.join(map(str, applied.files))}")
 
 
-COMMANDS: tuple[Callable[..., None], ...] = (init, check, size, train, resume, apply)
+COMMANDS: tuple[Callable[..., None], ...] = (init, check, size, train, apply)
+
+
+def resume_run(folder: Path, jobs: int, *, json: bool) -> None:
+    """Go on with a sizing or a training; no simulation is repeated."""
+    from circuits.sizing import SizingRun
+
+    began = time.monotonic()
+    opened = SizingRun.reopen(folder)
+    if opened.trains:
+        _finish_training(opened, jobs)
+    else:
+        _finish(opened, jobs, began, json=json)
 
 
 def _finish(run: SizingRun, jobs: int, began: float, *, json: bool) -> None:
     """Run a study to its end, write what it found, and show it. Exit status 1 where a spec is not met."""
+    from automl_core.report.engineering import engineering
     from automl_core.report.live import LiveView
     from circuits.results import draw_results, write_results
     from circuits.summary import show
-    from circuits.units import engineering
 
-    console = _console()
+    console = make_console()
     if not json:
         _announce(run, console)
     with run.problem:
         try:
             with LiveView(console, engineering, f"sizing {run.problem.spec.path}", quiet=json) as view:
-                study, reason = run.execute(jobs or os.cpu_count() or 1, view, console.print)
+                study, reason = run.execute(cores(jobs), view, console.print)
         except KeyboardInterrupt:
             _show_unfinished(run, console, began, json=json)
             raise typer.Exit(130) from None
@@ -197,16 +191,16 @@ def _finish(run: SizingRun, jobs: int, began: float, *, json: bool) -> None:
         if best is None:
             _report_no_result(run, study.trials[0].error)
             raise typer.Exit(1)
-        with _shown(console, "signing off: a fresh ngspice runs the sized deck", quiet=json):
+        with shown(console, "signing off: a fresh ngspice runs the sized deck", quiet=json):
             results = write_results(run.folder, run.problem, study, run.facts, best, began=began)
     if not json:
         show(console, study, reason, results)
-    with _shown(console, "drawing the figures", quiet=json):
+    with shown(console, "drawing the figures", quiet=json):
         files = [*results.files, *draw_results(run.folder, run.problem, study, results)]
     if json:
         sys.stdout.write((run.folder / "best.json").read_text(encoding="utf-8"))
     else:
-        _say(console, *map(str, files), f"{time.monotonic() - began:.1f} s in all")
+        say(console, *map(str, files), f"{time.monotonic() - began:.1f} s in all")
     if study.best_score is None or not study.best_score.feasible:
         raise typer.Exit(1)
 
@@ -221,41 +215,23 @@ def _show_unfinished(run: SizingRun, console: Console, began: float, *, json: bo
         results = write_results(run.folder, run.problem, study, run.facts, study.best, began=began, interrupted=True)
         if not json:
             show(console, study, "interrupted", results)
-            _say(console, *map(str, results.files))
-    sys.stderr.write(f"`sizewise resume {shlex.quote(str(run.folder))}` goes on from here\n")
-
-
-@contextmanager
-def _shown(console: Console, words: str, *, quiet: bool = False) -> Iterator[None]:
-    """Say what goes on: while it does in a terminal, in a line elsewhere."""
-    if quiet:
-        yield
-    elif console.is_terminal:
-        with console.status(words):
-            yield
-    else:
-        _say(console, words)
-        yield
-
-
-def _say(console: Console, *lines: str) -> None:
-    for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+            say(console, *map(str, results.files))
+    sys.stderr.write(goes_on_with(run.folder))
 
 
 def _finish_training(run: SizingRun, jobs: int) -> None:
     """Run a training to its end and say where the policy is."""
+    from automl_core.report.engineering import engineering
     from automl_core.report.live import LiveView
-    from circuits.units import engineering
 
-    console = _console()
+    console = make_console()
     _announce(run, console)
     try:
         title = f"training on {run.problem.spec.path}; shown: the target in the middle of the ranges"
         with LiveView(console, engineering, title) as view:
-            study, _ = run.execute(jobs or os.cpu_count() or 1, view, console.print)
+            study, _ = run.execute(cores(jobs), view, console.print)
     except KeyboardInterrupt:
-        sys.stderr.write(f"`sizewise resume {shlex.quote(str(run.folder))}` goes on from here\n")
+        sys.stderr.write(goes_on_with(run.folder))
         raise typer.Exit(130) from None
     met, drawn = run.known_targets()
     console.print(f"trained on {study.spent} evaluations in {study.elapsed:.1f} s", highlight=False)
@@ -281,9 +257,9 @@ def _folders(paths: list[Path] | None) -> tuple[str, ...]:
 
 def _announce(run: SizingRun, console: Console) -> None:
     facts = run.facts
-    _say(console, *(f"warning: {warning}" for warning in [*run.warnings, *run.silent_measures]))
+    say(console, *(f"warning: {warning}" for warning in [*run.warnings, *run.silent_measures]))
     how = ", ".join(f"{bench or 'deck'}: {mode}" for bench, mode in facts["modes"].items())
-    _say(
+    say(
         console,
         f"run folder {run.folder}",
         f"optimizer {facts['optimizer']} ({facts['reason']}), seed {facts['seed']}",
@@ -294,20 +270,3 @@ def _announce(run: SizingRun, console: Console) -> None:
 def _report_no_result(run: SizingRun, error: str | None) -> None:
     sys.stderr.write(f"no design gave any figures; the first one failed with: {error or 'no reason given'}\n")
     sys.stderr.write(f"the trials are kept in {run.folder}\n")
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    width = None if sys.stdout.isatty() else 120
-    return Console(width=width, soft_wrap=False)
-
-
-def _print_json(content: Any) -> None:
-    import orjson
-
-    sys.stdout.write(orjson.dumps(content, option=orjson.OPT_INDENT_2).decode() + "\n")
-
-
-def _command_line() -> str:
-    return shlex.join(["sizewise", *sys.argv[1:]])

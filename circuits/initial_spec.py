@@ -11,6 +11,7 @@ from pathlib import Path
 
 from automl_core.errors import EvaluationError, InputError
 from automl_core.problem import Evaluation
+from automl_core.report.engineering import engineering
 from automl_core.runs import write_whole
 from circuits.calibration import start_of
 from circuits.initial_variables import OUTPUTS, Uses, is_test_bench, sizing_parameters, variable_entries
@@ -20,7 +21,6 @@ from circuits.netlist import Deck, Note, OutsideError, lift_literals, read_deck
 from circuits.numbers import short_number
 from circuits.problem import CircuitProblem
 from circuits.specfile import read_spec
-from circuits.units import engineering
 
 __all__ = ["InitialSpec", "write_initial_spec"]
 

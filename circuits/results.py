@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from automl_core.errors import EvaluationError, InputError, MissingError
 from automl_core.problem import Trial
+from automl_core.report.terminal import json_text
 from automl_core.runs import write_whole
 from automl_core.study import Study
 from circuits.bench import Array, Reading
@@ -200,7 +199,7 @@ def _best_json(
         "simulator_seconds": sum(trial.seconds for trial in study.trials),
         **{name: facts[name] for name in ("command", "seed", "optimizer", "reason", "modes", "versions")},
     }
-    return orjson.dumps(content, option=orjson.OPT_INDENT_2).decode() + "\n"
+    return json_text(content)
 
 
 def _finite(value: float) -> float | None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -21,7 +19,7 @@ from automl_core.optimizers.portfolio import choose
 from automl_core.pool import Pool
 from automl_core.problem import Evaluation, Trial
 from automl_core.record import Record
-from automl_core.runs import RECORD
+from automl_core.runs import RECORD, versions
 from automl_core.specs import Specs
 from automl_core.study import BATCH, Stop, StopReason, Study
 from circuits.calibration import Calibration, calibrate, remedy_for, start_of
@@ -32,6 +30,8 @@ from circuits.specfile import read_spec
 from circuits.targetfile import read_targets
 
 __all__ = ["Settings", "SizingRun", "digest", "refuse_dead_start"]
+
+_PACKAGES = ("numpy", "scipy", "cmaes", "pymoo", "optuna", "botorch", "torch", "PySpice")
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class SizingRun:
             "batch": BATCH,
             "limit_seconds": measured.limit_seconds,
             "modes": dict(measured.modes),
-            "versions": _versions(),
+            "versions": versions(*_PACKAGES),
         }
         for name, value in facts.items():
             record.write_fact(name, value)
@@ -144,9 +144,6 @@ class SizingRun:
         Raises:
             RecordError: there is no run, or its spec or deck has changed since.
         """
-        if any(folder.glob("*/problem.json")):
-            remedy = "repeat its `sizewise compare` with the same -o: what is finished is not done again"
-            raise RecordError("this is the folder of a comparison", place=str(folder), remedy=remedy)
         record = Record.open(folder / RECORD)
         facts = record.facts()
         if facts.get("kind") not in ("sizing", "training"):
@@ -335,8 +332,3 @@ def digest(problem: CircuitProblem) -> dict[str, str]:
     texts = {str(problem.spec.path.resolve()): problem.spec.path.read_text(encoding="utf-8")}
     texts |= {str(problem.decks[name].path): "\n".join(bench.lines) for name, bench in problem.benches.items()}
     return {name: hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for name, text in texts.items()}
-
-
-def _versions() -> dict[str, str]:
-    packages = ("sizewise", "numpy", "scipy", "cmaes", "pymoo", "optuna", "botorch", "torch", "PySpice")
-    return {"python": platform.python_version(), **{package: version(package) for package in packages}}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
+from automl_core.report.engineering import engineering
 from automl_core.report.tables import rows_table, spec_table
 from circuits.results import Results
 from circuits.signoff import SignOff
-from circuits.units import engineering
 
 if TYPE_CHECKING:
     from rich.console import Console

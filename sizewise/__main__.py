@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, NoReturn
 
@@ -12,19 +13,23 @@ import typer
 
 from automl_core.errors import SizewiseError
 from circuits import commands as circuit_commands
+from nn_compression import commands as network_commands
 from sizewise.comparing import compare
+from sizewise.resuming import resume
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="sizewise",
-    help="Sizes analog circuits: a netlist and specs in; the W, L, R, C and multipliers of every device out.",
+    help="Sizes analog circuits (`size`: a netlist and specs in; the W, L, R, C and m of every device out) and "
+    "compresses neural networks (`compress`: a torch model, data and a budget in; a smaller model out).",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (*circuit_commands.COMMANDS, compare):
+_COMMANDS: tuple[Callable[..., None], ...] = (*circuit_commands.COMMANDS, *network_commands.COMMANDS, resume, compare)
+for command in _COMMANDS:
     app.command()(command)
 
 

@@ -5,7 +5,6 @@ Imports stand inside the functions, so that ``--help`` does not wait for ngspice
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import sys
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from automl_core.report.terminal import command_line, cores, json_text, make_console, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,6 +26,7 @@ __all__ = ["compare"]
 
 _TOY = "toy:"
 _SUMMARY = "comparison.json"
+_PACKAGES = ("numpy", "scipy", "cmaes", "pymoo", "optuna", "botorch", "torch", "stable-baselines3")
 
 
 def compare(
@@ -63,7 +65,7 @@ def compare(
 
     plan(Path())  # refuses what cannot be compared, before a folder is made
     folder = output if output is not None and begun else new_run_folder(output, "compare")
-    outcomes = _run(plan(folder), jobs or os.cpu_count() or 1, quiet=json)
+    outcomes = _run(plan(folder), cores(jobs), quiet=json)
     if any(outcome.status != "finished" for outcome in outcomes):
         raise typer.Exit(1)
 
@@ -121,15 +123,15 @@ def _toy(name: str) -> Any:
 
 def _run(comparison: Comparison, jobs: int, *, quiet: bool) -> Sequence[Outcome]:
     """Run a comparison to its end, write what came out, and show it."""
-    from automl_core.report.comparison_files import as_json, dump, write_comparison
+    from automl_core.report.comparison_files import as_json, write_comparison
     from automl_core.report.comparison_progress import ComparisonView
-    from automl_core.runs import write_whole
+    from automl_core.runs import versions, write_whole
     from automl_core.standings import standings
 
-    folder, console = comparison.folder, _console()
+    folder, console = comparison.folder, make_console(160)
     comparison.check()
-    head = {"kind": "comparison", "command": shlex.join(["sizewise", *sys.argv[1:]]), "versions": _versions()}
-    write_whole(folder / _SUMMARY, dump(head))
+    head = {"kind": "comparison", "command": command_line(), "versions": versions(*_PACKAGES)}
+    write_whole(folder / _SUMMARY, json_text(head))
     done = comparison.finished
     if not quiet:
         _announce(comparison, console, done)
@@ -140,7 +142,7 @@ def _run(comparison: Comparison, jobs: int, *, quiet: bool) -> Sequence[Outcome]
         sys.stderr.write(f"the same command with `-o {shlex.quote(str(folder))}` goes on from here\n")
         raise typer.Exit(130) from None
     found = standings(outcomes)
-    content = dump({**head, **as_json(outcomes, found)})
+    content = json_text({**head, **as_json(outcomes, found)})
     files = write_comparison(folder, outcomes, found)
     write_whole(folder / _SUMMARY, content)
     if quiet:
@@ -159,8 +161,7 @@ def _announce(comparison: Comparison, console: Console, done: int) -> None:
         f"{len(comparison.contests)} studies, {done} of them finished before: {names} on "
         f"{', '.join(entry.name for entry in comparison.entries)}, {len(comparison.seeds)} seeds",
     ]
-    for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    say(console, *lines)
 
 
 def _show(console: Console, outcomes: Sequence[Outcome], found: Sequence[Any], files: Sequence[Path]) -> None:
@@ -170,19 +171,4 @@ def _show(console: Console, outcomes: Sequence[Outcome], found: Sequence[Any], f
         for table in tables(standings):
             console.print(table)
     failed = [outcome_line(outcome) for outcome in outcomes if outcome.status == "failed"]
-    for line in [*LEGEND.splitlines(), *failed, *map(str, files)]:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else 160)
-
-
-def _versions() -> dict[str, str]:
-    import platform
-    from importlib.metadata import version
-
-    packages = ("sizewise", "numpy", "scipy", "cmaes", "pymoo", "optuna", "botorch", "torch", "stable-baselines3")
-    return {"python": platform.python_version(), **{package: version(package) for package in packages}}
+    say(console, *LEGEND.splitlines(), *failed, *map(str, files))

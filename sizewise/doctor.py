@@ -20,6 +20,7 @@ __all__ = ["examine"]
 _PACKAGES = (
     *("numpy", "scipy", "torch", "PySpice", "networkx", "pydantic", "PyYAML", "matplotlib", "rich"),
     *("cmaes", "pymoo", "optuna", "botorch", "gymnasium", "stable-baselines3"),
+    *("torch-pruning", "onnx", "onnxscript", "onnxruntime", "constriction", "scikit-learn", "safetensors"),
 )
 _INSTALL = "apt install ngspice libngspice0   |   dnf install ngspice libngspice   |   brew install ngspice libngspice"
 

@@ -13,8 +13,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from automl_core.anytime import Quartiles
 from automl_core.contest import Outcome
 from automl_core.report.comparison_figures import anytime
@@ -148,8 +146,3 @@ def _all_finite(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def dump(content: Mapping[str, Any]) -> str:
-    """JSON for a file or a pipe."""
-    return orjson.dumps(content, option=orjson.OPT_INDENT_2).decode() + "\n"

@@ -9,10 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy
 import pytest
 
 from automl_core.errors import InputError
-from automl_core.runs import new_run_folder, write_whole
+from automl_core.runs import new_run_folder, versions, write_whole
 
 
 def test_folders_are_counted_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,3 +96,10 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 def test_a_folder_that_is_gone_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be written"):
         write_whole(tmp_path / "gone" / "f", "x")
+
+
+def test_the_versions_that_a_run_stands_on() -> None:
+    found = versions("numpy")
+    assert list(found) == ["python", "sizewise", "numpy"]
+    assert found["numpy"] == numpy.__version__
+    assert found["python"] == ".".join(map(str, sys.version_info[:3]))

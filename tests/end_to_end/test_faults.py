@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from circuits.units import engineering
+from automl_core.report.engineering import engineering
 from tests.end_to_end.command_line import (
     AMPLIFIER,
     SLOW_SPEC,

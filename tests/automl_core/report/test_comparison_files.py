@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from automl_core.report.comparison_files import as_json, dump, write_comparison
+from automl_core.report.comparison_files import as_json, write_comparison
+from automl_core.report.terminal import json_text
 from automl_core.standings import standings
 from tests.automl_core.test_standings import outcome
 
@@ -56,7 +57,7 @@ def test_curves_pairs_and_times(tmp_path: Path) -> None:
 
 def test_json_has_everything_and_nothing_that_json_lacks(tmp_path: Path) -> None:
     found = standings(FOUND)
-    content = json.loads(dump(as_json(FOUND, found)), parse_constant=pytest.fail)
+    content = json.loads(json_text(as_json(FOUND, found)), parse_constant=pytest.fail)
     few, many = content["standings"]
     assert (few["at"], many["at"]) == (50, 100)
     b = few["optimizers"][1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,8 +31,8 @@ def coordinates(heads: Tensor, current: Tensor, present: Tensor, entries: Sequen
     Returns:
         Shape (rows, entries), in [0, 1]; the alternatives of a choice add up to 1.
     """
-    moved = (current + REACH * torch.tanh(heads)).clamp(0.0, 1.0)
-    guessed = torch.sigmoid(heads)
+    moved = (current + REACH * (2 * _bounded(2 * heads) - 1)).clamp(0.0, 1.0)
+    guessed = _bounded(heads)
     numbers = torch.where(present > 0, moved, guessed)
     if not any(entry.alternative for entry in entries):
         return numbers
@@ -42,6 +43,33 @@ def coordinates(heads: Tensor, current: Tensor, present: Tensor, entries: Sequen
         else:
             parts.append(torch.softmax(heads[:, columns] + _KEEP * present * current[:, columns], dim=-1))
     return torch.cat(parts, dim=1)
+
+
+def _bounded(heads: Tensor) -> Tensor:
+    """The logistic function, with the gradient of :class:`_Inverting`."""
+    bounded: Tensor = _Inverting.apply(heads)  # type: ignore[no-untyped-call]
+    return bounded
+
+
+class _Inverting(torch.autograd.Function):
+    """The logistic function for actions: a bound that was reached can be left again.
+
+    Its own gradient vanishes at both ends, so a policy that was once pushed to a bound stays there. Here a gradient is
+    scaled by what is left in the direction that it pushes in: Hausknecht and Stone, "Deep Reinforcement Learning in
+    Parameterized Action Space" (2016), equation 11. In the middle the two agree.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, heads: Tensor) -> Tensor:
+        bounded = torch.sigmoid(heads)
+        ctx.save_for_backward(bounded)
+        return bounded
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (bounded,) = ctx.saved_tensors
+        gradient = gradients[0]
+        return gradient * torch.where(gradient < 0, 1 - bounded, bounded) * 0.5
 
 
 def explored(wanted: Tensor, deviation: float, entries: Sequence[Entry], generator: torch.Generator) -> Tensor:

@@ -42,6 +42,9 @@ class Seq2SeqBody(nn.Module):
 class Seq2SeqPolicy(nn.Module):
     """Decides node by node, fed with what it decided last and what is still allowed.
 
+    What it says of a node comes from the node's own token, from what it attends to and from its memory, added up: the
+    bounds of the specs reach the heads without having to pass through a gate that saturates.
+
     Args:
         graph: of the problem.
         encoder: makes tokens.
@@ -66,12 +69,13 @@ class Seq2SeqPolicy(nn.Module):
         )  # in the order of the columns, hence of the steps
         self.encoder = encoder
         self.body = Seq2SeqBody(graph, width, generator)
+        self.norm = nn.LayerNorm(width)
         self.previous = NamedRows(graph.heads, width, generator)
         self.reported = NamedRows(reported, width, generator)
         self.cell = nn.GRUCell(2 * width, width)
         self.query = nn.Linear(width, width)
-        self.blend = nn.Linear(2 * width, width)
-        for part in (self.cell, self.query, self.blend):
+        self.last = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU())
+        for part in (self.cell, self.query, self.last[1]):
             draw_weights(part, generator)
         self.heads = NamedRows(graph.heads, width, generator, gain=0.1)
         self.levels = NamedRows(graph.heads, 1, generator, gain=0.0)
@@ -95,7 +99,7 @@ class Seq2SeqPolicy(nn.Module):
         Returns:
             Shape (rows, coordinates), in [0, 1].
         """
-        memory = self.body(self.encoder(state))
+        memory = self.norm(self.body(self.encoder(state)))
         hidden = memory.mean(1)
         fed = torch.zeros_like(hidden)
         decision = Decision(self._graph, ask, len(state))
@@ -105,7 +109,7 @@ class Seq2SeqPolicy(nn.Module):
         for step in self._graph.steps:
             told = decision.told()
             hidden = self.cell(torch.cat([memory[:, step.node], fed + self._said(told)], dim=1), hidden)
-            out = self._attend(hidden, memory)
+            out = self.last(hidden + self._attend(hidden, memory) + memory[:, step.node])
             columns = slice(step.entries[0].column, step.entries[-1].column + 1)
             raw = torch.addmm(levels[columns], out, heads[columns].T)
             wanted = coordinates(raw, state.current[:, columns], state.present, step.entries)
@@ -125,9 +129,7 @@ class Seq2SeqPolicy(nn.Module):
 
     def _attend(self, hidden: Tensor, memory: Tensor) -> Tensor:
         scores = torch.bmm(memory, self.query(hidden).unsqueeze(2)) / memory.shape[-1] ** 0.5
-        seen = (torch.softmax(scores, dim=1) * memory).sum(1)
-        blended: Tensor = torch.tanh(self.blend(torch.cat([hidden, seen], dim=1)))
-        return blended
+        return (torch.softmax(scores, dim=1) * memory).sum(1)
 
 
 def _settled(wanted: Tensor, step: Step, decision: Decision, told: Told | None) -> Tensor:

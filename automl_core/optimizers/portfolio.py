@@ -1,8 +1,9 @@
 """``auto``: picks an optimizer by what one evaluation costs, how many variables and goals there are, and the budget.
 
-Where the one that it picked has not improved its best design for long, it hands over to the next and back: an agent
-whose model is wrong somewhere and a strategy that has no model rarely stall at the same place. All of them hear of
-every trial. ``benchmarks/compare_circuits.py`` and ``compare_toys.py`` hold it against each single one.
+Bayesian optimisation opens: of a few dozen trials a Gaussian process learns more than a network does. The agent goes on
+from its trials, and where it has not improved the best design for long it hands over to an evolution strategy and back:
+an agent whose model is wrong somewhere and a strategy that has no model rarely stall at the same place. All of them
+hear of every trial. ``benchmarks/compare_circuits.py`` and ``compare_toys.py`` hold it against each single one.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ _CHEAP, _MANY = 1e-3, 20_000
 """Seconds and evaluations: where so many so cheap ones are planned, learning costs more than it saves."""
 _WIDE = 100
 """Variables beyond which a sequence of decisions costs more than what it finds."""
+_NARROW = 40
+"""Variables up to which a Gaussian process, which has a length scale for each, thinks no longer than the agent."""
 _SEVERAL_GOALS = 3
 _PATIENCE = 15
 """Evaluations per variable (and 150 at least) without a better design, after which another optimizer takes over."""
-_NUMBERS = struct.Struct("<qqd")
+_NUMBERS = struct.Struct("<qqqd")
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,18 @@ class Choice:
     Args:
         names: the optimizers, in the order they take turns.
         reason: why.
+        opening: who goes first, and never again.
     """
 
     names: tuple[str, ...]
     reason: str
+    opening: str | None = None
 
     @property
     def words(self) -> str:
-        """The optimizers in words: ``seq2seq, where it stalls cmaes``."""
-        return ", where it stalls ".join(self.names)
+        """The optimizers in words: ``trust-region to begin with, then seq2seq, where it stalls cmaes``."""
+        turns = ", where it stalls ".join(self.names)
+        return turns if self.opening is None else f"{self.opening} to begin with, then {turns}"
 
 
 def choose(space: DesignSpace, specs: Specs, budget: Budget) -> Choice:
@@ -59,7 +65,8 @@ def choose(space: DesignSpace, specs: Specs, budget: Budget) -> Choice:
     * evaluations that cost seconds, and few of them: a Gaussian process in a trust region;
     * evaluations that cost less than what an agent spends on thinking, or more variables than it can decide in turn: an
       evolution strategy, or a population that mixes choices where most variables are choices;
-    * anything else: the agent, and the evolution strategy where it stalls.
+    * anything else: the agent, and the evolution strategy where it stalls; where the variables are numbers and not too
+      many, after a Gaussian process in a trust region, which opens.
     """
     evaluations, cost = budget.expected_evaluations, budget.evaluation_seconds
     planned = f"{evaluations:.0f} evaluations" if evaluations < float("inf") else "no limit on evaluations"
@@ -80,7 +87,8 @@ def choose(space: DesignSpace, specs: Specs, budget: Budget) -> Choice:
     if cost is not None and cost < _CHEAP and evaluations >= _MANY:
         return Choice((evolution,), f"{facts}: so cheap that thinking would cost more than trying")
     second = (evolution,) if evaluations >= 2 * _patience(space) else ()
-    return Choice(("seq2seq", *second), f"{facts}: worth a model of the metrics")
+    opening = "trust-region" if space.dim <= _NARROW and not choices else None
+    return Choice(("seq2seq", *second), f"{facts}: worth a model of the metrics", opening)
 
 
 def _patience(space: DesignSpace) -> int:
@@ -91,11 +99,14 @@ class Auto:
     """The optimizers that :func:`choose` picks, one at a time."""
 
     def __init__(self, space: DesignSpace, specs: Specs, seed: int, budget: Budget) -> None:
-        self.choice = choose(space, specs, budget)
+        self.choice = choice = choose(space, specs, budget)
         self._specs = specs
-        self._members: list[Optimizer] = [make(name, space, specs, seed, budget) for name in self.choice.names]
+        opening = () if choice.opening is None else (choice.opening,)
+        self._members: list[Optimizer] = [make(name, space, specs, seed, budget) for name in (*opening, *choice.names)]
+        self._opens = bool(opening)
         self._patience = _patience(space)
         self._turn = 0
+        self._spent = 0
         self._fruitless = 0
         self._best = float("inf")
 
@@ -112,10 +123,18 @@ class Auto:
 
     def ask(self, n: int) -> Array:
         """As the one whose turn it is."""
-        if self._fruitless >= self._patience and len(self._members) > 1:
-            self._turn += 1
+        opened = self._opens and self._turn == 0
+        if self._fruitless >= self._patience or (opened and self._spent >= _FEW):
+            self._turn += len(self._members) > 1
             self._fruitless = 0
-        return self._members[self._turn % len(self._members)].ask(n)
+        return self._members[self._active].ask(n)
+
+    @property
+    def _active(self) -> int:
+        """Whose turn it is: the opening only at the first."""
+        if not self._opens or self._turn == 0:
+            return self._turn % len(self._members)
+        return 1 + (self._turn - 1) % (len(self._members) - 1)
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Tell all of them."""
@@ -123,20 +142,22 @@ class Auto:
             loss = self._specs.judge(trial).loss
             self._fruitless = 0 if loss < self._best else self._fruitless + trial.cost
             self._best = min(loss, self._best)
+            self._spent += trial.cost
         for member in self._members:
             member.tell(trials)
 
     def checkpoint(self) -> bytes | None:
-        """The state of the first while it has not handed over; later turns are replayed."""
-        first = self._members[0]
-        state = first.checkpoint() if self._turn == 0 and isinstance(first, Checkpointed) else None
-        return None if state is None else _NUMBERS.pack(self._turn, self._fruitless, self._best) + state
+        """The state of the one whose turn it is, while no other has a state that matters; later turns are replayed."""
+        active = self._members[self._active]
+        alone = self._turn == 0 or (self._opens and self._turn == 1)
+        state = active.checkpoint() if alone and isinstance(active, Checkpointed) else None
+        return None if state is None else _NUMBERS.pack(self._turn, self._spent, self._fruitless, self._best) + state
 
     def restore(self, state: bytes, trials: Sequence[Trial]) -> None:
         """Go on from there."""
-        self._turn, self._fruitless, self._best = _NUMBERS.unpack(state[: _NUMBERS.size])
-        first, *others = self._members
-        if isinstance(first, Checkpointed):
-            first.restore(state[_NUMBERS.size :], trials)
-        for member in others:
-            member.tell(trials)
+        self._turn, self._spent, self._fruitless, self._best = _NUMBERS.unpack(state[: _NUMBERS.size])
+        for position, member in enumerate(self._members):
+            if position == self._active and isinstance(member, Checkpointed):
+                member.restore(state[_NUMBERS.size :], trials)
+            else:
+                member.tell(trials)

@@ -152,10 +152,7 @@ class Line:
         return Evaluation({"value": float(point["x"])})
 
 
-_BLIND = pytest.mark.xfail(strict=True, reason="2026-11-24: the decoder of seq2seq saturates and forgets the bounds")
-
-
-@pytest.mark.parametrize("kind", [pytest.param(Seq2Seq, marks=_BLIND), Gcn])
+@pytest.mark.parametrize("kind", [Seq2Seq, Gcn])
 def test_a_policy_trained_over_targets_answers_each_with_a_design_of_its_own(kind: type[Agent]) -> None:
     problem = Line()
     targets = Targets(problem.specs, {"value": Range(0.1, 0.9)}, {})

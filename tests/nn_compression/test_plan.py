@@ -74,8 +74,10 @@ def test_the_stages_of_all_go_down_in_equal_factors_and_end_at_the_budget(share:
         bounds.append(limit.bound(base))
     assert bounds[-1] == int(share * base)  # the whole budget, to the byte
     assert base >= bounds[0] >= bounds[1] >= bounds[2]
-    assert bounds[0] == pytest.approx(base * share ** (1 / 3), rel=2e-3, abs=2.0)
-    assert bounds[1] == pytest.approx(base * share ** (2 / 3), rel=2e-3, abs=2.0)
+    whole = (base * base * bounds[2]) ** (1 / 3), (base * bounds[2] * bounds[2]) ** (1 / 3)
+    assert all(
+        bound - 1e-6 * base <= exact < bound + 1 + 1e-6 * base for bound, exact in zip(bounds, whole, strict=False)
+    )
 
 
 def test_an_absolute_budget_is_divided_as_the_share_that_it_is() -> None:

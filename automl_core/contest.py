@@ -233,16 +233,7 @@ class Contest:
 
     def _record(self) -> Record:
         """Its record, with the settings in it from the moment that it exists."""
-        if not self.path.exists():
-            draft = self.path.with_name(f".{self.path.name}")
-            for rest in self.path.parent.glob(f"{draft.name}*"):
-                rest.unlink()
-            with Record.create(draft) as record:
-                for name, value in self.settings.items():
-                    record.write_fact(name, value)
-                record.gather()
-            draft.rename(self.path)
-        return Record.open(self.path)
+        return Record.open(self.path) if self.path.exists() else Record.begin(self.path, self.settings)
 
     def _outcome_of(self, record: Record) -> dict[str, Any]:
         """Run the study: how it ended, as the record keeps it."""

@@ -65,6 +65,31 @@ class Record:
         return record
 
     @classmethod
+    def begin(cls, path: Path, facts: Mapping[str, object], earlier: Iterable[Trial] = ()) -> Record:
+        """Make a new file that holds all that decides a history from the moment it exists.
+
+        Args:
+            path: of the file.
+            facts: named JSON values.
+            earlier: trials of other studies, as :meth:`write_earlier` keeps them.
+
+        Raises:
+            RecordError: the file exists, or cannot be written.
+        """
+        if path.exists():
+            return cls.create(path)  # which refuses
+        draft = path.with_name(f".{path.name}")
+        for rest in path.parent.glob(f"{draft.name}*"):
+            rest.unlink()
+        with cls.create(draft) as record:
+            for name, value in facts.items():
+                record.write_fact(name, value)
+            record.write_earlier(earlier)
+            record.gather()
+        draft.rename(path)
+        return cls.open(path)
+
+    @classmethod
     def open(cls, path: Path | str) -> Record:
         """Open a file that :meth:`create` made.
 

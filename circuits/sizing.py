@@ -111,7 +111,6 @@ class SizingRun:
             choice = choose(problem.space, specs, planned)
             reason = f"{choice.words}: {choice.reason}"
         folder = make_folder()
-        record = Record.create(folder / RECORD)
         facts = {
             "kind": "sizing" if settings.targets is None else "training",
             "command": command,
@@ -128,11 +127,7 @@ class SizingRun:
             "modes": dict(measured.modes),
             "versions": versions(*_PACKAGES),
         }
-        for name, value in facts.items():
-            record.write_fact(name, value)
-        if earlier:
-            record.write_earlier(earlier)
-        run = cls(folder, problem, record)
+        run = cls(folder, problem, Record.begin(folder / RECORD, facts, earlier))
         if isinstance(measured.start, Evaluation) and any(map(math.isnan, measured.start.metrics.values())):
             run.silent_measures = unmeasured(problem)
         return run

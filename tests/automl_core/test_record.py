@@ -138,3 +138,24 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(RecordError, match="99"):
         Record.open(tmp_path / "s.sqlite")
+
+
+def test_a_begun_file_is_there_with_its_facts_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "study.sqlite"
+    written = Record.write_earlier
+    with monkeypatch.context() as patched:
+
+        def cut_off(record: Record, trials: object) -> None:
+            raise KeyboardInterrupt
+
+        patched.setattr(Record, "write_earlier", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            Record.begin(path, {"seed": 3})
+    assert Record.write_earlier is written
+    assert not path.exists()
+    with Record.begin(path, {"seed": 3, "kind": "sizing"}, [trial(7)]) as record:
+        assert record.facts()["seed"] == 3 and record.facts()["kind"] == "sizing"
+        assert [t.number for t in record.earlier()] == [0]
+    assert os.listdir(tmp_path) == ["study.sqlite"]
+    with pytest.raises(RecordError, match="exists already"):
+        Record.begin(path, {})

@@ -14,6 +14,8 @@ _PADDING = 4
 def pad_crop_flip(images: Tensor, generator: torch.Generator) -> Tensor:
     """Pad by 4 pixels, cut the size out at random, mirror half of the images (He et al. 2016, section 4.2).
 
+    The result has its channels last in memory, as ``devices.laid_out`` wants it.
+
     Args:
         images: shape (examples, channels, height, width), normalised: the padding is the mean.
         generator: on the CPU; the same one gives the same images on any device.
@@ -27,4 +29,4 @@ def pad_crop_flip(images: Tensor, generator: torch.Generator) -> Tensor:
     example = torch.arange(examples)[:, None, None]
     padded = F.pad(images, [_PADDING] * 4)
     index = [part.to(images.device) for part in (example, rows[:, :, None], columns[:, None, :])]
-    return padded.permute(0, 2, 3, 1)[index[0], index[1], index[2]].permute(0, 3, 1, 2).contiguous()
+    return padded.permute(0, 2, 3, 1)[index[0], index[1], index[2]].permute(0, 3, 1, 2)

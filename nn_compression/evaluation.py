@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nn_compression.data import Split
-from nn_compression.devices import device_of
+from nn_compression.devices import device_of, laid_out, memory_told, placed
 from nn_compression.tasks import Task
 
 __all__ = ["evaluate", "evaluate_loss"]
@@ -26,6 +26,9 @@ def evaluate(
         task: what by.
         batch: examples at a time.
         device: where; by default where the model is.
+
+    Raises:
+        InputError: memory ran out.
     """
     return _averaged(model, split, task, task.metric, batch, device)
 
@@ -45,18 +48,17 @@ def _averaged(
     batch: int,
     device: torch.device | None,
 ) -> float:
-    home, training = device_of(model), model.training
-    place = device or home
-    model.to(place).eval()
+    place, training = device or device_of(model), model.training
+    remedy = "evaluate in smaller batches"
     total, counted = torch.zeros((), dtype=torch.float64, device=place), 0
-    try:
-        with torch.inference_mode():
+    with memory_told(f"evaluating batches of {batch}", remedy), placed(model, place), torch.inference_mode():
+        model.eval()
+        try:
             for inputs, targets in split.batches(batch):
-                inputs, targets = inputs.to(place), targets.to(place)
-                count = task.count(targets)
-                if count:  # a mean over nothing is not a number
-                    total += figure(task.forward(model, inputs), targets).double() * count
+                targets = targets.to(place)
+                if count := task.count(targets):  # a mean over nothing is not a number
+                    total += figure(task.forward(model, laid_out(inputs, place)), targets).double() * count
                     counted += count
-    finally:
-        model.to(home).train(training)
+        finally:
+            model.train(training)
     return float(total) / max(counted, 1)

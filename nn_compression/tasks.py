@@ -60,7 +60,7 @@ def soft_cross_entropy(outputs: Tensor, teacher: Tensor, temperature: float) -> 
 
 
 def _accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
-    return (outputs.argmax(-1) == targets).float().mean() * 100
+    return (outputs.argmax(-1) == targets).double().mean() * 100
 
 
 def _token_loss(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -12,11 +12,10 @@ from matplotlib.figure import Figure
 
 from automl_core.anytime import Quartiles, quartiles
 from automl_core.contest import Outcome
+from automl_core.report.figures import COLOURS
 
 __all__ = ["anytime"]
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
-"""Okabe and Ito's, which people tell apart whatever colours they see; an odd number, so that the dash changes too."""
 _DASHES = ("-", "--")
 """In turn, so that of two optimizers that do the same both are seen."""
 _POINTS = 400
@@ -40,7 +39,7 @@ def anytime(problem: str, outcomes: Sequence[Outcome]) -> Figure:
     for position, (name, found) in enumerate(by_optimizer.items()):
         if found:
             style: dict[str, Any] = {
-                "color": _COLOURS[position % len(_COLOURS)],
+                "color": COLOURS[position % len(COLOURS)],
                 "ls": _DASHES[position % len(_DASHES)],
             }
             _draw(panels, f"{name} ({len(found)})", found, style, goals)

@@ -15,7 +15,10 @@ from automl_core.front import feasible, pareto_front
 from automl_core.problem import Trial
 from automl_core.specs import Score, Spec, Specs
 
-__all__ = ["convergence", "front", "save"]
+__all__ = ["COLOURS", "convergence", "front", "save"]
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+"""Okabe and Ito's, which people tell apart whatever colours they see; an odd number, so that two dashes in turn differ."""
 
 _WIDTH, _HEIGHT = 7.0, 4.0
 

@@ -18,7 +18,7 @@ from automl_core.specs import Score, Spec, Specs
 __all__ = ["COLOURS", "convergence", "front", "save"]
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
-"""Okabe and Ito's, which people tell apart whatever colours they see; an odd number, so that two dashes in turn differ."""
+"""Okabe and Ito's, which people tell apart whatever colours they see; an odd number, so that dashes alternate."""
 
 _WIDTH, _HEIGHT = 7.0, 4.0
 

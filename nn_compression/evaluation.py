@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from nn_compression.data import Split
 from nn_compression.devices import device_of, laid_out, memory_told, placed
 from nn_compression.tasks import Task
+from nn_compression.user_code import blaming
 
 __all__ = ["evaluate", "evaluate_loss"]
 
@@ -51,7 +52,12 @@ def _averaged(
     place, training = device or device_of(model), model.training
     remedy = "evaluate in smaller batches"
     total, counted = torch.zeros((), dtype=torch.float64, device=place), 0
-    with memory_told(f"evaluating batches of {batch}", remedy), placed(model, place), torch.inference_mode():
+    with (
+        memory_told(f"evaluating batches of {batch}", remedy),
+        blaming("evaluating the network"),
+        placed(model, place),
+        torch.inference_mode(),
+    ):
         model.eval()
         try:
             for inputs, targets in split.batches(batch):

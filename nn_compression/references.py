@@ -16,7 +16,7 @@ from automl_core.nearest import did_you_mean
 from nn_compression.data import Data, SettledData, settled
 from nn_compression.datasets import DATASETS
 from nn_compression.datasets.text import text_data
-from nn_compression.user_code import call, function_of, is_user_reference
+from nn_compression.user_code import blaming, call, function_of, is_user_reference
 from nn_compression.zoo import ZOO, ZooModel
 
 __all__ = ["load_data", "load_model", "zoo_model"]
@@ -46,6 +46,8 @@ def _loaded(reference: str, folder: str, seed: int) -> SettledData:
         if not isinstance(data, Data):
             remedy = "return nn_compression.data.Data(train, validation or None, test, example_input, task)"
             raise InputError(f"it returns a {type(data).__name__}, no Data", place=reference, remedy=remedy)
+        with blaming(f"reading the examples of {reference}"):
+            return settled(data, seed)
     elif reference.endswith(".txt"):
         data = text_data(Path(reference))
     elif reference in DATASETS:

@@ -28,6 +28,7 @@ from nn_compression.training_checkpoint import (
     restore_optimizer,
     write_standing,
 )
+from nn_compression.user_code import blaming
 
 __all__ = ["Diverged", "Epoch", "History", "Schedule", "evaluate", "evaluate_loss", "train"]
 
@@ -183,7 +184,8 @@ class _Course:
         for inputs, targets in self._train.batches(self._schedule.batch, generator):
             rate = self._schedule.rate(number - 1 + min(steps / expected, 1.0))
             if self._data.augment is not None:
-                inputs = self._data.augment(inputs, generator)
+                with blaming("altering training inputs"):
+                    inputs = self._data.augment(inputs, generator)
             total += self._step(laid_out(inputs, self._place), targets.to(self._place), rate)
             steps += 1
             if steps % every == 0:
@@ -195,7 +197,8 @@ class _Course:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(inputs, targets)
+        with blaming("training the network"):
+            loss = self._loss(inputs, targets)
         loss.backward()  # type: ignore[no-untyped-call]
         if self._schedule.clip_norm is not None:
             nn.utils.clip_grad_norm_(self._model.parameters(), self._schedule.clip_norm)

@@ -6,14 +6,17 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from automl_core.errors import InputError
+from automl_core.errors import InputError, SizewiseError
 from automl_core.nearest import did_you_mean
 
-__all__ = ["call", "function_of", "is_user_reference"]
+__all__ = ["blaming", "call", "function_of", "is_user_reference"]
+
+_OURS = ("automl_core", "circuits", "nn_compression", "sizewise")
 
 
 def is_user_reference(reference: str) -> bool:
@@ -78,6 +81,26 @@ def call(function: Callable[[], Any], reference: str) -> Any:
         raise _blamed(error, reference, f"calling {reference}") from error
 
 
+@contextmanager
+def blaming(doing: str) -> Iterator[None]:
+    """Within this, an error that comes from a user's file is told with its line; any other is left alone.
+
+    Args:
+        doing: what is done with the user's code, after "it happened".
+
+    Raises:
+        InputError: an error came from a user's file.
+    """
+    try:
+        yield
+    except SizewiseError:
+        raise
+    except Exception as error:
+        if not _users_frames(error):
+            raise
+        raise _blamed(error, "", doing) from error
+
+
 def _blamed(error: BaseException, reference: str, doing: str) -> InputError:
     """The user's own line: the deepest frame that is not in this package, the interpreter or an installed one."""
     if isinstance(error, InputError):
@@ -85,7 +108,7 @@ def _blamed(error: BaseException, reference: str, doing: str) -> InputError:
     if isinstance(error, SyntaxError) and error.filename:
         place = f"{error.filename}:{error.lineno}"
         return InputError(f"SyntaxError: {error.msg}", place=place, remedy="correct it there")
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+    frames = _users_frames(error)
     place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else reference
     text = str(error).strip().splitlines()
     remedy = f"it happened {doing}: correct it there"
@@ -94,10 +117,15 @@ def _blamed(error: BaseException, reference: str, doing: str) -> InputError:
     return InputError(f"{type(error).__name__}{': ' + text[0] if text else ''}", place=place, remedy=remedy)
 
 
+def _users_frames(error: BaseException) -> list[traceback.FrameSummary]:
+    return [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+
+
 def _is_users(filename: str) -> bool:
     if filename.startswith("<"):
         return False
     path = Path(filename).resolve()
-    ours, standard = Path(__file__).resolve().parent, Path(os.__file__).resolve().parent
-    installed = {"site-packages", "dist-packages"} & set(path.parts)
-    return not (installed or path.is_relative_to(ours) or path.is_relative_to(standard))
+    root, standard = Path(__file__).resolve().parents[1], Path(os.__file__).resolve().parent
+    installed = bool({"site-packages", "dist-packages"} & set(path.parts))
+    ours = any(path.is_relative_to(root / package) for package in _OURS)
+    return not (installed or ours or path.is_relative_to(standard))

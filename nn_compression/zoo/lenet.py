@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from automl_core.errors import InputError
+
 __all__ = ["LeNet5", "LeNet300", "lenet5", "lenet_300_100"]
 
 
@@ -59,5 +61,11 @@ def lenet5(channels: int = 1, size: int = 28, classes: int = 10) -> LeNet5:
         channels: of an image.
         size: height and width of an image, at least 16.
         classes: outputs.
+
+    Raises:
+        InputError: the images are too small.
     """
+    if size < 16:
+        remedy = "take digits_net for small images"
+        raise InputError(f"lenet5 takes images of 16x16 or more, not {size}x{size}", place="MODEL", remedy=remedy)
     return LeNet5(channels, size, classes)

@@ -1,0 +1,283 @@
+"""Linear quantization: against torch's own fake quantization, brute force and closed forms."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+import time
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from automl_core.errors import InputError
+from nn_compression.activation_range import Histogram
+from nn_compression.levels import activation_levels, best_weight_scale, integers_of, rounded, weight_levels
+from nn_compression.quantization import Bits, Calibration, frozen, plain, quantizable, quantize, quantized_weights
+
+
+def small_net() -> nn.Sequential:
+    """A convolution, a depthwise one and a linear layer, with batch norms in use."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        *(nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU()),
+        *(nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.BatchNorm2d(8)),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)),
+    )
+    net(torch.randn(32, 3, 8, 8))
+    return net.eval()
+
+
+IMAGES = torch.randn(16, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+def squared_error(weight: Tensor, scale: float, bits: int) -> float:
+    largest = max(2 ** (bits - 1) - 1, 1)
+    return float((weight - torch.clamp(torch.round(weight / scale), -largest, largest) * scale).square().sum())
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_the_weights_scale_is_the_best_of_a_fine_grid(bits: int) -> None:
+    weight = torch.randn(3, 200, generator=torch.Generator().manual_seed(bits)) * torch.tensor([[0.01], [1.0], [30.0]])
+    for row, scale in zip(weight, best_weight_scale(weight, bits).tolist(), strict=True):
+        ends = np.linspace(0.05, 1.1, 2000) * float(row.abs().max())
+        best = min(squared_error(row, end / max(2 ** (bits - 1) - 1, 1), bits) for end in ends)
+        assert squared_error(row, scale, bits) <= (1.02 if bits < 8 else 1.1) * best
+
+
+def test_one_bit_is_the_sign_times_the_mean_magnitude() -> None:
+    weight = torch.tensor([[1.0, -3.0, 0.5, -0.5], [0.0, 0.0, 0.0, 0.0]])
+    scale = best_weight_scale(weight, 1)
+    assert scale.tolist() == [1.25, 1.0]
+    assert integers_of(weight, scale[:, None], weight_levels(1))[0].tolist() == [1.0, -1.0, 1.0, -1.0]
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+@pytest.mark.parametrize("kind", ["rectified", "both signs", "lopsided"])
+def test_the_clipping_is_the_best_of_a_fine_grid(bits: int, kind: str) -> None:
+    values = torch.randn(20_000, generator=torch.Generator().manual_seed(bits))
+    values = {"rectified": values.relu(), "both signs": values, "lopsided": torch.where(values < 0, 0.1, 1.0) * values}[
+        kind
+    ]
+    histogram = Histogram()
+    histogram.add(values)
+    found = histogram.range(bits)
+    levels = activation_levels(bits, found.low)
+    if kind == "rectified":
+        assert found.low == 0
+    ours = float((rounded(values, torch.tensor(found.scale), levels) - values).square().mean())
+    steps, best = 2**bits - 1, np.inf
+    for scale in np.geomspace(0.02, 8.0, 150) / steps:
+        for low in {0, *(round(-steps * share) for share in np.linspace(0, 1, 9))}:
+            theirs = torch.fake_quantize_per_tensor_affine(values, float(scale), -low, 0, steps)
+            best = min(best, float((theirs - values).square().mean()))
+    assert ours <= 1.05 * best + 1e-7
+
+
+def test_a_rounded_convolution_is_torchs_fake_quantization() -> None:
+    layer = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, padding=1, padding_mode="reflect"))
+    quantized = quantize(layer, {"0": Bits(4, 5)}, IMAGES)
+    low, scale = int(quantized[0].activation_low), float(quantized[0].activation_scale)  # type: ignore[index]
+    weight_scale = quantized[0].weight_scale  # type: ignore[index]
+    inputs = torch.fake_quantize_per_tensor_affine(IMAGES, scale, -low, 0, 31)
+    weight = torch.fake_quantize_per_channel_affine(
+        layer[0].weight.detach(), weight_scale, torch.zeros(4, dtype=torch.int32), 0, -7, 7
+    )
+    reference = copy.deepcopy(layer)
+    reference[0].weight.data = weight
+    torch.testing.assert_close(quantized(IMAGES), reference(inputs))
+    assert torch.equal(layer[0].weight, quantized[0].weight)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_the_integers_times_the_scales_are_the_weights_bit_for_bit(bits: int) -> None:
+    quantized = quantize(small_net(), {name: Bits(bits, 8) for name in ("0", "3", "7")}, IMAGES)
+    stored = quantized_weights(quantized)
+    assert set(stored) == {"0.weight", "3.weight", "7.weight"}
+    for key, weight in stored.items():
+        layer = quantized.get_submodule(key.split(".")[0])
+        used = layer.rounded_weight("weight")  # type: ignore[operator]
+        scale = weight.scale.view(-1, *(1 for _ in range(used.ndim - 1)))
+        assert torch.equal(weight.integers.float() * scale, used)
+        assert weight.integers.dtype == torch.int8 and weight.scale.shape == (len(used),)
+        assert weight.integers.abs().max() <= max(2 ** (bits - 1) - 1, 1)
+        assert bits > 1 or bool((weight.integers != 0).all())
+
+
+def test_more_bits_are_nearer_to_the_model() -> None:
+    net = small_net().requires_grad_(False)
+    errors = [
+        float(
+            (quantize(net, {name: Bits(bits, bits) for name in quantizable(net)}, IMAGES)(IMAGES) - net(IMAGES)).norm()
+        )
+        for bits in (2, 4, 6, 8)
+    ]
+    assert errors == sorted(errors, reverse=True) and errors[-1] < 0.02 * float(net(IMAGES).norm())
+
+
+def test_gradients_pass_straight_through_but_not_through_clipping() -> None:
+    values = torch.tensor([-1.0, 0.2, 0.9, 2.2], requires_grad=True)
+    out = rounded(values, torch.tensor(0.5), activation_levels(2, 0))
+    (out * torch.tensor([1.0, 2.0, 3.0, 4.0])).sum().backward()
+    assert out.tolist() == [0.0, 0.0, 1.0, 1.5]
+    assert values.grad is not None and values.grad.tolist() == [0.0, 2.0, 3.0, 0.0]
+
+
+def test_the_weights_gradient_is_that_of_the_rounded_layer() -> None:
+    layer = nn.Sequential(nn.Linear(6, 3))
+    inputs = torch.randn(10, 6, generator=torch.Generator().manual_seed(2))
+    quantized = quantize(layer, {"0": Bits(2)}, None)
+    quantized(inputs).square().sum().backward()
+    reference = plain(quantized)
+    reference.zero_grad()
+    reference(inputs).square().sum().backward()
+    torch.testing.assert_close(quantized[0].weight.grad, reference[0].weight.grad)  # type: ignore[index]
+
+
+def test_training_makes_up_for_two_bits() -> None:
+    generator = torch.Generator().manual_seed(3)
+    inputs = torch.randn(128, 10, generator=generator)
+    torch.manual_seed(0)
+    teacher = nn.Sequential(nn.Linear(10, 16), nn.ReLU(), nn.Linear(16, 3))
+    targets = teacher(inputs).detach()
+    student = quantize(teacher, {"0": Bits(2, 3), "2": Bits(2, 3)}, inputs)
+    optimizer = torch.optim.Adam(student.parameters(), 0.003)
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 200)
+    losses = []
+    for _ in range(200):
+        loss = (student(inputs) - targets).square().mean()
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        decay.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-10:]) < 0.75 * losses[0]
+
+
+def test_the_state_dict_restores_the_ranges_without_data() -> None:
+    net = small_net()
+    bits = {"0": Bits(3, 4), "3": Bits(8, 1), "7": Bits(1, 32)}
+    quantized = quantize(net, bits, IMAGES)
+    again = quantize(copy.deepcopy(net), bits, None)
+    assert bool(torch.isnan(again(IMAGES)).all())
+    again.load_state_dict(quantized.state_dict())
+    assert torch.equal(again(IMAGES), quantized(IMAGES))
+    assert {"0.weight", "0.weight_scale", "0.activation_scale", "0.activation_low"} <= set(quantized.state_dict())
+    assert torch.equal(pickle.loads(pickle.dumps(quantized))(IMAGES), quantized(IMAGES))
+
+
+def test_frozen_and_plain_compute_what_they_say() -> None:
+    quantized = quantize(small_net(), {"0": Bits(3, 32), "7": Bits(1, 32)}, IMAGES)
+    for copied in (frozen(quantized), plain(quantized)):
+        torch.testing.assert_close(copied(IMAGES), quantized(IMAGES))
+    assert {type(layer) for layer in plain(quantized).modules()} == {type(layer) for layer in small_net().modules()}
+    assert set(plain(quantized).state_dict()) == set(small_net().state_dict())
+    rounded_inputs = quantize(small_net(), {"0": Bits(3, 3)}, IMAGES)
+    torch.testing.assert_close(frozen(rounded_inputs)(IMAGES), rounded_inputs(IMAGES))
+    assert not torch.allclose(plain(rounded_inputs)(IMAGES), rounded_inputs(IMAGES))
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_a_recurrent_layer_computes_with_rounded_weights_and_trains(kind: type[nn.LSTM] | type[nn.GRU]) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(kind(4, 6, num_layers=2, batch_first=True))
+    inputs = torch.randn(2, 5, 4)
+    quantized = quantize(model, {"0": Bits(3)}, None)
+    outputs, _ = quantized(inputs)
+    reference = copy.deepcopy(model)
+    for name, weight in reference[0].named_parameters():
+        if name.startswith("weight"):
+            scale = best_weight_scale(weight, 3)
+            weight.data = torch.fake_quantize_per_channel_affine(
+                weight.detach(), scale, torch.zeros(len(scale), dtype=torch.int32), 0, -3, 3
+            )
+    torch.testing.assert_close(outputs, reference(inputs)[0])
+    outputs.sum().backward()
+    reference(inputs)[0].sum().backward()
+    torch.testing.assert_close(quantized[0].weight_hh_l1.grad, reference[0].weight_hh_l1.grad)  # type: ignore[index]
+    assert {"0.weight_ih_l0", "0.weight_hh_l0", "0.weight_ih_l1", "0.weight_hh_l1"} == set(quantized_weights(quantized))
+
+
+def test_the_fast_path_of_a_transformer_does_not_leave_the_rounding_out() -> None:
+    torch.manual_seed(0)
+    encoder = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
+    inputs = torch.randn(2, 5, 8)
+    quantized = quantize(encoder, {"linear1": Bits(2, 2)}, inputs)
+    reference = copy.deepcopy(quantized).train()
+    for module in reference.modules():
+        if isinstance(module, nn.Dropout | nn.MultiheadAttention):
+            module.eval()
+            module.dropout = 0.0  # type: ignore[assignment]
+    with torch.no_grad():
+        torch.testing.assert_close(quantized(inputs), reference(inputs))
+        assert not torch.allclose(quantized(inputs), encoder(inputs))
+
+
+def test_a_candidate_is_what_quantize_gives_whatever_came_before_it() -> None:
+    net = small_net()
+    calibration = Calibration(net, IMAGES)
+    first, second = {"0": Bits(2, 2), "3": Bits(1, 1)}, {"3": Bits(4, 32), "7": Bits(32, 3)}
+    for bits in (first, second, first, {}):
+        candidate = calibration.candidate(bits)
+        torch.testing.assert_close(candidate(IMAGES), quantize(net, bits, IMAGES)(IMAGES))
+        candidate.get_submodule("1").running_mean.add_(1.0)  # type: ignore[union-attr]
+
+
+def test_a_candidate_costs_little() -> None:
+    net = nn.Sequential(*(nn.Conv2d(128, 128, 3, bias=False) for _ in range(10)))  # 1.5 M weights
+    calibration = Calibration(net, torch.randn(1, 128, 24, 24))
+    candidates = [{str(n): Bits(2 + (n + turn) % 2, 4) for n in range(10)} for turn in range(2)]
+    for bits in candidates:
+        calibration.candidate(bits)
+    seconds = []
+    for bits in candidates:
+        began = time.thread_time()
+        calibration.candidate(bits)
+        seconds.append(time.thread_time() - began)
+    assert min(seconds) < 0.02
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 8), st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=20))
+def test_rounding_is_idempotent_and_moves_no_weight_by_more_than_clipping_and_half_a_step(
+    bits: int, values: list[float]
+) -> None:
+    weight = torch.tensor([values])
+    scale = best_weight_scale(weight, bits)[:, None]
+    once = rounded(weight, scale, weight_levels(bits))
+    torch.testing.assert_close(rounded(once, scale, weight_levels(bits)), once)
+    inside = weight.abs() <= scale * weight_levels(bits).high
+    assert bool(((once - weight).abs()[inside] <= scale * (0.5 if bits > 1 else 1.0) * 1.0001).all())
+
+
+def test_what_cannot_be_quantized_is_refused() -> None:
+    net = small_net()
+    with pytest.raises(InputError, match="no layer '8'"):
+        quantize(net, {"8": Bits(4, 4)}, IMAGES)
+    with pytest.raises(InputError, match="BatchNorm2d, which cannot be quantized"):
+        quantize(net, {"1": Bits(4)}, IMAGES)
+    with pytest.raises(InputError, match="of which only weights"):
+        quantize(nn.Sequential(nn.LSTM(2, 2)), {"0": Bits(4, 4)}, None)
+    with pytest.raises(InputError, match="9 bits"):
+        Bits(9)
+    with pytest.raises(InputError, match="was not calibrated"):
+        Calibration(net, IMAGES, layers=["0"]).quantized({"7": Bits(4, 4)})
+    unused = nn.ModuleDict({"used": nn.Linear(2, 2), "unused": nn.Linear(2, 2)})
+    with pytest.raises(InputError, match="no calibration input reaches"):
+        quantize(unused, {"unused": Bits(4, 4)}, torch.ones(1, 2), forward=lambda model, x: model["used"](x))
+
+
+def test_calibration_leaves_the_model_as_it_was() -> None:
+    net = small_net().train()
+    net[4].eval()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    Calibration(net, IMAGES)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert net.training and net[0].training and not net[4].training
+    assert not any(module._forward_pre_hooks for module in net.modules())
+    buffer = io.BytesIO()
+    torch.save(net.state_dict(), buffer)

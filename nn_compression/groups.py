@@ -21,16 +21,17 @@ Kept: TypeAlias = Mapping[str, Tensor]
 class Member:
     """One side of one layer that holds the channels of a group.
 
-    Channel ``c`` of the group is the entries ``offset + c * block ... offset + c * block + block - 1`` of that side. Not
-    only the layers of a ``NetworkGraph`` are members: batch norms, other norms and plain parameters that go along are too.
-    A depthwise convolution is a member with both its sides.
+    Channel ``c`` of the group is the entries ``offset + c * block ... offset + c * block + block - 1`` of that side.
+    Not only the layers of a ``NetworkGraph`` are members: batch norms, other norms and plain parameters that go along
+    are too. A depthwise convolution is a member with both its sides.
 
     Args:
         layer: dotted module path in the model (or the path of a parameter that belongs to no layer).
         axis: ``out``, the channels that the layer makes, or ``in``, those it reads. The units of an LSTM or GRU and the
             heads of an attention are its ``out``.
         block: consecutive entries for each channel (a flatten after a convolution: its spatial size).
-        offset: where the first channel begins (a concatenation puts one group behind another).
+        offset: where the first channel begins: a concatenation puts one group behind another, and the ``out`` of a
+            recurrent module is the units of all its layers and directions, one after another.
         copy: which row of ``kept`` this side follows, where the group has copies.
     """
 
@@ -53,8 +54,8 @@ class ChannelGroup:
         least: the smallest count that may be kept.
         parts: of each of this many equal, contiguous parts equally many channels stay (grouped convolutions).
         span: channels stay in whole contiguous runs of this many (attention heads: their size).
-        copies: the layers and directions of a recurrent module have one width, but each may keep its own units: ``kept``
-            then has one row a copy.
+        copies: the layers and directions of a recurrent module have one width, but each may keep its own units:
+            ``kept`` then has one row a copy.
     """
 
     name: str
@@ -76,8 +77,8 @@ class ChannelGroup:
 def best_channels(scores: Tensor, group: ChannelGroup, count: int) -> Tensor:
     """The ``count`` most important channels that may be kept together, sorted.
 
-    Whole runs are ranked by the sum of their scores, and each part gives equally many. Of equal scores the first wins, so
-    that the choice is the same on every machine.
+    Whole runs are ranked by the sum of their scores, and each part gives equally many. Of equal scores the first wins,
+    so that the choice is the same on every machine.
 
     Args:
         scores: importance of each channel, (channels,) or (copies, channels).
@@ -92,8 +93,8 @@ def best_channels(scores: Tensor, group: ChannelGroup, count: int) -> Tensor:
     """
     if count not in group.counts():
         raise InputError(
-            f"{count} channels cannot be kept of {group.name!r} ({group.channels} channels, multiples of {group.multiple}, "
-            f"at least {group.least})",
+            f"{count} channels cannot be kept of {group.name!r}: it has {group.channels}, and keeps at least "
+            f"{group.least} in multiples of {group.multiple}",
             remedy="take one of group.counts()",
         )
     if scores.dim() == 2:

@@ -1,0 +1,84 @@
+"""Running a model on its example input: in which order its modules run, and which one fails."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from automl_core.errors import InputError
+
+__all__ = ["evaluation_copy", "example_inputs", "execution_order", "without_fused_attention"]
+
+
+def example_inputs(example_input: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """What a model's forward takes, as a tuple."""
+    return (example_input,) if isinstance(example_input, Tensor) else tuple(example_input)
+
+
+def evaluation_copy(model: nn.Module) -> nn.Module:
+    """A deep copy in evaluation mode without hooks, which may be changed."""
+    duplicate = copy.deepcopy(model).eval()
+    for module in duplicate.modules():
+        module._forward_hooks.clear()
+        module._forward_pre_hooks.clear()
+    return duplicate
+
+
+@contextmanager
+def without_fused_attention() -> Iterator[None]:
+    """Within this, ``nn.TransformerEncoderLayer`` calls its parts, as it does in training, and not one fused kernel."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def execution_order(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[str]:
+    """The modules that run, by path, in the order in which they first begin.
+
+    Args:
+        model: a copy that may be changed.
+        inputs: what its forward takes.
+
+    Raises:
+        InputError: the model fails; the innermost module that was running is named.
+    """
+    order: dict[str, None] = {}
+    running: list[str] = []
+    hooks = []
+    for name, module in model.named_modules():
+
+        def begin(_: nn.Module, __: object, name: str = name) -> None:
+            running.append(name)
+            order.setdefault(name)
+
+        def end(_: nn.Module, __: object, ___: object) -> None:
+            running.pop()
+
+        hooks += [module.register_forward_pre_hook(begin), module.register_forward_hook(end)]
+    try:
+        with torch.no_grad():
+            model(*inputs)
+    except Exception as fault:  # a user's forward raises what it likes
+        raise _failed(model, running, inputs, fault) from fault
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return list(order)
+
+
+def _failed(model: nn.Module, running: Sequence[str], inputs: tuple[Tensor, ...], fault: Exception) -> InputError:
+    name = running[-1] if running else ""
+    kind = type(model.get_submodule(name)).__name__
+    shapes = ", ".join(f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}" for tensor in inputs)
+    return InputError(
+        f"the model cannot be run on its example input ({shapes}): {type(fault).__name__}: {fault}",
+        place=f"module {name or type(model).__name__!r} ({kind})",
+        remedy="give an example input, with a batch dimension, as the model's forward takes it",
+    )

@@ -1,0 +1,112 @@
+"""What a compression ends with, for a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from automl_core.report.engineering import engineering
+from automl_core.report.tables import rows_table
+from automl_core.report.terminal import say
+from nn_compression.outcome import Figures, Outcome, Reached, SearchFigures
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = ["before_and_after", "reached_line", "search_table", "show"]
+
+
+def show(console: Console, outcome: Outcome) -> None:
+    """The table before and after, the searches beside their baselines, and whether the budget is met."""
+    console.print(before_and_after(outcome))
+    if outcome.searches:
+        console.print(search_table(outcome))
+    say(console, reached_line(outcome.reached))
+
+
+def before_and_after(outcome: Outcome) -> Table:
+    """A row a figure: before, after, and how they compare."""
+    return rows_table(["", "before", "after", "change"], list(_rows(outcome)))
+
+
+def _rows(outcome: Outcome) -> Iterator[tuple[str, str, str, str]]:
+    before, after, unit = outcome.before, outcome.after, outcome.unit
+    named = f"{_metric(outcome)} ({unit})"
+    for split in ("validation", "test"):
+        old, new = getattr(before, split), getattr(after, split)
+        yield f"{named}, {split}", _figure(old), _figure(new), f"{new - old:+.3g}"
+    yield "MACs of one example", f"{before.macs:,}", f"{after.macs:,}", _ratio(before.macs, after.macs)
+    yield "weights", f"{before.weights:,}", f"{after.weights:,}", _ratio(before.weights, after.weights)
+    yield (
+        "bytes of the file",
+        f"{before.file_bytes:,}",
+        f"{after.file_bytes:,}",
+        _ratio(before.file_bytes, after.file_bytes),
+    )
+    for name, engine in (("eager", "torch, eager"), ("onnx", "ONNX Runtime")):
+        old_time, new_time = getattr(before, name), getattr(after, name)
+        spreads = (
+            f"{_seconds(old_time.seconds)} (+{old_time.spread:.0%})",
+            (f"{_seconds(new_time.seconds)} (+{new_time.spread:.0%})"),
+        )
+        yield f"latency, {engine}", *spreads, _ratio(old_time.seconds, new_time.seconds)
+
+
+def _metric(outcome: Outcome) -> str:
+    return "accuracy" if outcome.unit == "%" else "metric"
+
+
+def _figure(value: float) -> str:
+    return f"{value:.2f}" if abs(value) >= 10 else f"{value:.4f}"
+
+
+def _seconds(value: float) -> str:
+    return engineering(value, "s", 3)
+
+
+def _ratio(before: float, after: float) -> str:
+    """How much smaller: ``4.2x smaller``; greater where it grew."""
+    if not after or not before:
+        return ""
+    return f"{before / after:.3g}x less" if before >= after else f"{after / before:.3g}x more"
+
+
+def search_table(outcome: Outcome) -> Table:
+    """What the search found beside uniform and random designs, before any of them was trained."""
+    title = "before fine-tuning, on the validation split, at equal budgets and equal evaluations"
+    columns = ["search", "evaluations", "of", "searched", "uniform", "random", "s"]
+    return rows_table(columns, [_search_row(search) for search in outcome.searches], title)
+
+
+def _search_row(search: SearchFigures) -> list[str]:
+    figures = [
+        "none" if math.isnan(value) else engineering(value, search.unit)
+        for value in (search.found, search.uniform, search.random)
+    ]
+    name = f"{search.method} by {search.optimizer}"
+    return [name, str(search.evaluations), search.metric, *figures, f"{search.seconds:.1f}"]
+
+
+def reached_line(reached: Reached) -> str:
+    """One sentence on the budget."""
+    verdict = "met" if reached.met else "NOT met"
+    label = f"{'modelled ' if reached.modelled else ''}{reached.metric}"
+    line = f"budget {verdict}: {label} {_amount(reached.value, reached.unit)} of {_amount(reached.bound, reached.unit)}"
+    if reached.spread is not None:
+        line += f" (the minimum of three measurements, which spread by {reached.spread:.1%})"
+    return line
+
+
+def _amount(value: float, unit: str) -> str:
+    """Counts to the last one, anything else in four digits."""
+    return f"{value:,.0f} {unit}" if unit in ("MACs", "bytes") else engineering(value, unit)
+
+
+def figures_line(figures: Figures, unit: str) -> str:
+    """A network in one line."""
+    return (
+        f"{_figure(figures.validation)} {unit} on validation, {_figure(figures.test)} {unit} on test; "
+        f"{figures.macs:,} MACs, {figures.weights:,} weights, {figures.file_bytes:,} bytes"
+    )

@@ -1,9 +1,9 @@
 """Least-squares reconstruction: layers that lost input channels are refitted to what the whole network computes.
 
 He, Zhang, Sun, Channel Pruning for Accelerating Very Deep Neural Networks (2017), equation 3, as AMC uses it: of the
-original network, sampled once, X are the inputs of a layer at random positions and Y its outputs there; the weights W of
-the layer with the input channels S minimise |Y - X_S W|². All that the minimum needs are the products XᵀX and XᵀY: they
-are summed once, and a candidate solves a linear system in XᵀX[S, S].
+original network, sampled once, X are the inputs of a layer at random positions and Y its outputs there; the weights W
+of the layer with the input channels S minimise |Y - X_S W|². All that the minimum needs are the products XᵀX and XᵀY:
+they are summed once, and a candidate solves a linear system in XᵀX[S, S].
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Reconstruction:
         self._model.eval()
         try:
             with torch.no_grad():
-                for examples in inputs.split(batch):
+                for examples in torch.split(inputs, batch):
                     self._model(examples) if forward is None else forward(self._model, examples)
         finally:
             for hook in hooks:
@@ -156,7 +156,7 @@ class Reconstruction:
         now = _as_matrix(module)
         if now.shape != moments.shape:
             raise InputError(
-                f"{layer!r} has a weight of shape {tuple(module.weight.shape)}, which is not what stays of the original",
+                f"{layer!r} has a weight of shape {tuple(module.weight.shape)}, not what stays of the original",
                 place=layer,
                 remedy="give the model that prune() made with the same kept channels",
             )
@@ -215,10 +215,11 @@ def _sampled_convolution(
     for axis in range(axes):  # each gives a last dimension: the window along this axis
         maps = maps.unfold(2 + axis, (conv.kernel_size[axis] - 1) * conv.dilation[axis] + 1, conv.stride[axis])
     chosen = _drawn(made[0, 0].numel(), points, generator).to(maps.device)
-    at = torch.unravel_index(chosen, made.shape[2:])
-    windows = maps[(slice(None), slice(None), *at)]
-    windows = windows[(..., *(slice(None, None, step) for step in conv.dilation))]
-    return windows.transpose(1, 2).flatten(2).flatten(0, 1), made[(slice(None), slice(None), *at)].mT.flatten(0, 1)
+    at: list[slice | Tensor] = [slice(None), slice(None), *torch.unravel_index(chosen, made.shape[2:])]
+    windows = maps[tuple(at)]
+    for axis, step in enumerate(conv.dilation):
+        windows = windows.movedim(3 + axis, 0)[::step].movedim(0, 3 + axis)
+    return windows.transpose(1, 2).flatten(2).flatten(0, 1), made[tuple(at)].mT.flatten(0, 1)
 
 
 def _drawn(whole: int, points: int, generator: torch.Generator) -> Tensor:

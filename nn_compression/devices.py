@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from automl_core.errors import InputError
 
-__all__ = ["best_device", "device_of", "laid_out", "memory_told", "placed"]
+__all__ = ["best_device", "device_of", "is_about_memory", "laid_out", "memory_told", "placed"]
 
 
 def best_device() -> torch.device:
@@ -65,12 +65,13 @@ def memory_told(doing: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not _is_about_memory(error):
+        if not is_about_memory(error):
             raise
         raise InputError(f"memory ran out while {doing}", remedy=remedy) from error
 
 
-def _is_about_memory(error: Exception) -> bool:
+def is_about_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error)

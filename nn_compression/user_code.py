@@ -13,6 +13,7 @@ from typing import Any
 
 from automl_core.errors import InputError, SizewiseError
 from automl_core.nearest import did_you_mean
+from nn_compression.devices import is_about_memory
 
 __all__ = ["blaming", "call", "function_of", "is_user_reference"]
 
@@ -83,7 +84,9 @@ def call(function: Callable[[], Any], reference: str) -> Any:
 
 @contextmanager
 def blaming(doing: str) -> Iterator[None]:
-    """Within this, an error that comes from a user's file is told with its line; any other is left alone.
+    """Within this, an error that comes from a user's file is told with its line.
+
+    Any other is left alone, as is a lack of memory.
 
     Args:
         doing: what is done with the user's code, after "it happened".
@@ -96,7 +99,7 @@ def blaming(doing: str) -> Iterator[None]:
     except SizewiseError:
         raise
     except Exception as error:
-        if not _users_frames(error):
+        if is_about_memory(error) or not _users_frames(error):
             raise
         raise _blamed(error, "", doing) from error
 

@@ -1,0 +1,55 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from automl_core.errors import InputError
+from nn_compression.data import Split
+from nn_compression.evaluation import evaluate, evaluate_loss
+from nn_compression.tasks import CLASSIFICATION, IGNORED, LANGUAGE, Task
+
+
+@pytest.mark.parametrize("batch", [1, 7, 100, 1000])
+def test_the_metric_does_not_depend_on_the_batches(batch: int) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 3)
+    ).train()
+    split = Split(torch.randn(100, 2, 4, 4), torch.randint(3, (100,)))
+    logits = model.eval()(split.inputs)
+    right = (logits.argmax(1) == split.targets).sum().item()
+    model.train()
+    assert evaluate(model, split, CLASSIFICATION, batch=batch) == pytest.approx(right, abs=1e-9)
+    expected = nn.functional.cross_entropy(logits, split.targets).item()
+    assert evaluate_loss(model, split, CLASSIFICATION, batch=batch) == pytest.approx(expected, rel=1e-5)
+    assert model.training and model[0].weight.is_contiguous()
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_each_token_weighs_the_same_however_few_its_batch_judges(batch: int) -> None:
+    model = nn.Embedding(4, 4).requires_grad_(False)
+    inputs, targets = torch.randint(4, (5, 6)), torch.randint(4, (5, 6))
+    targets[0, 1:], targets[1], targets[2, :4] = IGNORED, IGNORED, IGNORED
+    judged = targets != IGNORED
+    likelihoods = model(inputs).log_softmax(-1)[judged].gather(1, targets[judged][:, None])
+    expected = -float(likelihoods.mean()) / math.log(2)
+    assert evaluate(model, Split(inputs, targets), LANGUAGE, batch=batch) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_forward_of_the_task_is_called() -> None:
+    def twice(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+        return 2 * model(inputs)
+
+    own = Task("own", nn.functional.mse_loss, nn.functional.l1_loss, "mm", False, forward=twice)
+    assert evaluate(nn.Identity(), Split(torch.ones(3), torch.full((3,), 5.0)), own) == 3.0
+
+
+def test_running_out_of_memory_is_told() -> None:
+    def full(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory")
+
+    task = Task("own", nn.functional.mse_loss, nn.functional.mse_loss, forward=full)
+    with pytest.raises(InputError, match="memory ran out while evaluating batches of 500") as caught:
+        evaluate(nn.Linear(1, 1), Split(torch.ones(3, 1), torch.ones(3, 1)), task)
+    assert "smaller batches" in str(caught.value.remedy)

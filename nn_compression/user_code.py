@@ -37,7 +37,8 @@ def function_of(reference: str) -> Callable[[], Any]:
         InputError: there is no such module or function, or importing it fails (with the file and line).
     """
     module_name, _, name = reference.partition(":")
-    if not module_name or not name.isidentifier() or not all(part.isidentifier() for part in module_name.split(".")):
+    parts = module_name.split(".")
+    if not name.isidentifier() or not all(part.isidentifier() for part in parts) or parts[-1] == "py":
         remedy = "write it module:function, with dots for folders and without .py: 'my_folder.my_model:network'"
         raise InputError("this is no module:function", place=reference, remedy=remedy)
     folder = os.getcwd()

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,8 +19,8 @@ from circuits.spec_entries import (
     VariableEntry,
 )
 from tests.docs.measure_tables import PAGE, between_marks, tables
-from tests.docs.pages import blocks
-from tests.end_to_end.command_line import ROOT, environment
+from tests.docs.pages import blocks, show
+from tests.end_to_end.command_line import ROOT
 
 PAGE_TEXT = PAGE.read_text(encoding="utf-8")
 SECTIONS: dict[str, type[BaseModel]] = {
@@ -49,29 +46,6 @@ def test_the_files_and_commands_of_the_page_work_as_shown(tmp_path: Path) -> Non
             path.parent.mkdir(exist_ok=True)
             path.write_text(block.text, encoding="utf-8")
     assert ran == ["init", "check", "check", "size", "ngspice", "resume", "apply"]
-
-
-def show(text: str, folder: Path, home: Path) -> str:
-    """Run one command of the page and compare what it prints; its name."""
-    first, *expected = text.splitlines()
-    words = shlex.split(first.removeprefix("$ "))
-    if words[0] == "sizewise":
-        words = [sys.executable, "-m", *words]
-    run = subprocess.run(
-        words, cwd=folder, env=environment(home), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
-    status = 0
-    if expected and expected[-1].startswith("status "):
-        status = int(expected.pop().split()[1])
-    printed = run.stdout + run.stderr
-    assert run.returncode == status, printed
-    pattern = "".join(r"(?:.*\n)*?" if line == "..." else rf"{_wild(line)} *\n" for line in expected)
-    assert re.match(pattern, printed), f"{first}\n{printed}"
-    return words[words.index("sizewise") + 1] if "sizewise" in words else words[0]
-
-
-def _wild(line: str) -> str:
-    return ".*".join(re.escape(part) for part in line.split("..."))
 
 
 def test_the_tables_of_measures_follow_the_code() -> None:

@@ -287,14 +287,17 @@ def _group(coupling: Coupling, bundles: Sequence[_Bundle], round_to: int) -> Cha
     shares = math.lcm(*(_parts(coupling, member) for member in members))
     if channels < 2 or channels % shares or not all(_spread(coupling, member, channels) for member in members):
         return None
-    lead = members[0]
-    end = lead.offset + channels * lead.block
-    whole = isinstance(coupling.parts[lead.layer], RECURRENT) or (lead.offset, end) == (
-        0,
-        coupling.size(Side(lead.layer, "out")),
-    )
-    name = lead.layer if whole else f"{lead.layer}[{lead.offset}:{end}]"
+    name = _name(coupling, members, channels)
     return ChannelGroup(name, channels, tuple(members), math.lcm(shares, round_to), parts=shares, copies=len(ordered))
+
+
+def _name(coupling: Coupling, members: Sequence[Member], channels: int) -> str:
+    """The first layer's, with the range of its channels where the group has not all of them."""
+    lead = members[0]
+    own = [member for member in members if (member.layer, member.axis) == (lead.layer, lead.axis)]
+    if sum(channels * member.block for member in own) == coupling.size(Side(lead.layer, lead.axis)):
+        return lead.layer
+    return f"{lead.layer}[{lead.offset}:{lead.offset + channels * lead.block}]"
 
 
 def _parts(coupling: Coupling, member: Member) -> int:

@@ -5,7 +5,7 @@ permutations and element-wise functions and stays in its channel; whatever layer
 belong to that channel. Every layer is replaced for the run by one that notes the marks it reads and gives its outputs
 of a clean run, so that no mark passes through a layer. Channel c is marked in the runs of the bits set in c, and in the
 runs of the opposites of the others: 2 log2(channels) runs tell for every entry which channel it belongs to, or that it
-mixes several, which then are not removed.
+mixes several (a gate and what it scales). Those are then marked one by one, and what one entry mixes stays together.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ Flags = NDArray[np.bool_]
 Mark = tuple[str, int, Flags]
 """The layer, the copy of a recurrent module, and the channels that are marked."""
 
+_MOST_MIXED = 1024
+"""Channels of a layer that are marked one by one; of wider layers that are mixed none are removed."""
+
 
 def probed_coupling(
     model: nn.Module, inputs: tuple[Tensor, ...], order: Sequence[str], keep: frozenset[str]
@@ -48,8 +51,8 @@ def probed_coupling(
         probe = _Probe(model, inputs, coupling)
         probe.fix_what_is_read(inputs=True)
         for name, module in model.named_modules():
-            if name in coupling.order and isinstance(module, nn.MultiheadAttention):
-                probe.fix_what_is_read(attention=name)
+            if name in coupling.order and _opaque(module):
+                probe.fix_what_is_read(layer=name)
             elif name in coupling.order and makes_channels(module):
                 for copy in range(copies(module) if isinstance(module, RECURRENT) else 1):
                     probe.follow(name, module, copy)
@@ -82,8 +85,8 @@ class _Probe:
             hook.remove()
 
     def _stub(self, name: str, module: nn.Module) -> Callable[..., Any] | None:
-        if isinstance(module, nn.MultiheadAttention):
-            return self._attention(name)
+        if _opaque(module):
+            return self._whole(name)
         if isinstance(module, RECURRENT):
             return self._recurrent(name, module)
         if norm_channels(module) is not None:
@@ -109,14 +112,13 @@ class _Probe:
 
         return forward
 
-    def _attention(self, name: str) -> Callable[..., Any]:
-        def forward(*queries_keys_values: Tensor, **others: object) -> Any:
-            tensors = [*queries_keys_values[:3], *(others.get(role) for role in ("query", "key", "value"))]
-            if any(bool(tensor.isnan().any()) for tensor in tensors if isinstance(tensor, Tensor)):
+    def _whole(self, name: str) -> Callable[..., Any]:
+        def forward(*inputs: object, **others: object) -> Any:
+            tensors = [leaf for leaf in tree_leaves((inputs, others)) if isinstance(leaf, Tensor)]
+            if any(bool(tensor.isnan().any()) for tensor in tensors if tensor.is_floating_point()):
                 self.mixed.add(name)
-            outputs, weights = self._clean(name)
             marked = self.mark is not None and self.mark[0] == name
-            return outputs * torch.nan if marked else outputs, weights
+            return tree_map_only(Tensor, _nan_like, self._clean(name)) if marked else self._clean(name)
 
         return forward
 
@@ -177,9 +179,9 @@ class _Probe:
         leaves = [leaf.data if isinstance(leaf, PackedSequence) else leaf for leaf in leaves]
         return bool(self.mixed) or any(bool(leaf.isnan().any()) for leaf in leaves)
 
-    def fix_what_is_read(self, *, inputs: bool = False, attention: str | None = None) -> None:
-        """Keeps whatever reads the network's inputs, or the outputs of an attention, whose width must stay."""
-        mark = None if attention is None else (attention, 0, np.ones(1, bool))
+    def fix_what_is_read(self, *, inputs: bool = False, layer: str | None = None) -> None:
+        """Keeps whatever reads the network's inputs, or the outputs of a layer whose width must stay."""
+        mark = None if layer is None else (layer, 0, np.ones(1, bool))
         self.run(mark, tuple(_nan_like(tensor) for tensor in self.inputs) if inputs else self.inputs)
         for side, flags in self.read.items():
             self.coupling.fix(side, np.flatnonzero(flags))
@@ -188,29 +190,42 @@ class _Probe:
         """Links the channels that a layer makes to the entries that read them."""
         source = Side(name, "out")
         channels = int(module.hidden_size) if isinstance(module, RECURRENT) else self.coupling.size(source)
-        every = np.arange(channels)
-        found: dict[Side, list[tuple[Flags, Flags]]] = {}
-        for bit in range(max(1, int(channels - 1).bit_length())):
-            chosen = (every >> bit & 1).astype(bool)
-            arrived = []
-            for marked in (chosen, ~chosen):
-                if self.run((name, copy, marked), self.inputs):
-                    self.coupling.fix(source, copy * channels + every)
-                    return
-                arrived.append(dict(self.read))
-            for side in arrived[0]:
-                found.setdefault(side, []).append((arrived[0][side], arrived[1][side]))
-        for side, bits in found.items():
-            self._link(source, copy * channels, side, bits)
+        every, first = np.arange(channels), copy * channels
+        bits = [(every >> bit & 1).astype(bool) for bit in range(max(1, int(channels - 1).bit_length()))]
+        runs = [self._arrivals(name, copy, marked) for chosen in bits for marked in (chosen, ~chosen)]
+        if any(run is None for run in runs):
+            self.coupling.fix(source, first + every)
+            return
+        reached = [run for run in runs if run is not None]
+        sides = list(reached[0])
+        ones = {side: np.array([run[side] for run in reached[::2]]) for side in sides}
+        zeros = {side: np.array([run[side] for run in reached[1::2]]) for side in sides}
+        if any(bool((ones[side] & zeros[side]).any()) for side in sides):
+            self._follow_each(name, copy, source, first, channels)
+            return
+        for side in sides:
+            entries = np.flatnonzero((ones[side] ^ zeros[side]).all(0))
+            channel = (ones[side][:, entries] * (1 << np.arange(len(bits)))[:, None]).sum(0)
+            self.coupling.link(source, first + channel, side, entries)
 
-    def _link(self, source: Side, first: int, side: Side, bits: Sequence[tuple[Flags, Flags]]) -> None:
-        ones, zeros = (np.array(flags) for flags in zip(*bits, strict=True))
-        entries = np.flatnonzero((ones ^ zeros).all(0))
-        channel = (ones[:, entries] * (1 << np.arange(len(ones)))[:, None]).sum(0)
-        self.coupling.link(source, first + channel, side, entries)
-        if bool((ones & zeros).any()):  # an entry that several channels reach
-            self.coupling.fix(side, np.flatnonzero((ones & zeros).any(0)))
-            self.coupling.fix(source)
+    def _arrivals(self, name: str, copy: int, marked: Flags) -> dict[Side, Flags] | None:
+        """Where these channels arrive; nothing where they reach the outputs or a layer that mixes."""
+        return None if self.run((name, copy, marked), self.inputs) else self.read
+
+    def _follow_each(self, name: str, copy: int, source: Side, first: int, channels: int) -> None:
+        """Channel by channel, where entries mix several: linked to all of them, so that they stay together."""
+        if channels > _MOST_MIXED:
+            self.coupling.fix(source, first + np.arange(channels))
+            return
+        for channel in range(channels):
+            for side, flags in (self._arrivals(name, copy, np.arange(channels) == channel) or {}).items():
+                entries = np.flatnonzero(flags)
+                self.coupling.link(source, np.full_like(entries, first + channel), side, entries)
+
+
+def _opaque(module: nn.Module) -> bool:
+    """Whether a layer's inputs and outputs keep their width: an attention, an LSTM with projections."""
+    return isinstance(module, nn.MultiheadAttention) or bool(getattr(module, "proj_size", 0))
 
 
 def _marked_entries(features: Tensor, dimension: int) -> Flags:

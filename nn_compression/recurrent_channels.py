@@ -75,35 +75,39 @@ def narrowed_recurrent(module: Recurrent, units: Sequence[Tensor] | None, inputs
     Raises:
         InputError: the copies do not keep equally many units.
     """
-    hidden = int(module.hidden_size)
-    units = units if units is not None else [torch.arange(hidden)] * copies(module)
-    if len({len(own) for own in units}) > 1:
+    if units is not None and len({len(own) for own in units}) > 1:
         raise InputError(
             f"layers of one recurrent module keep {[len(own) for own in units]} units",
             remedy="keep equally many in each layer and direction",
         )
     new = Narrowed()
-    for copy, own in enumerate(units):
-        _narrow_copy(module, copy, own, _read_by(module, copy, units, inputs), new.tensors)
-    new.attributes["hidden_size"] = len(units[0])
+    for copy in range(copies(module)):
+        _narrow_copy(
+            module, copy, None if units is None else units[copy], _read(module, copy, units, inputs), new.tensors
+        )
+    new.attributes["hidden_size"] = module.hidden_size if units is None else len(units[0])
     new.attributes["input_size"] = module.input_size if inputs is None else len(inputs)
     return new
 
 
-def _read_by(module: Recurrent, copy: int, units: Sequence[Tensor], inputs: Indices) -> Indices:
+def _read(module: Recurrent, copy: int, units: Sequence[Tensor] | None, inputs: Indices) -> Indices:
     """What stays of the features that a copy reads: the module's inputs, or the layer below it, both directions."""
-    layer = copy // directions(module)
-    if layer == 0:
-        return inputs
+    layer, hidden = copy // directions(module), int(module.hidden_size)
+    if layer == 0 or units is None:
+        return inputs if layer == 0 else None
     below = units[(layer - 1) * directions(module) : layer * directions(module)]
-    return torch.cat([own + direction * int(module.hidden_size) for direction, own in enumerate(below)])
+    return torch.cat([own + direction * hidden for direction, own in enumerate(below)])
 
 
-def _narrow_copy(module: Recurrent, copy: int, own: Tensor, read: Indices, tensors: dict[str, Tensor]) -> None:
+def _narrow_copy(module: Recurrent, copy: int, own: Indices, read: Indices, tensors: dict[str, Tensor]) -> None:
     hidden = int(module.hidden_size)
     for kind, name in tensor_names(module, copy).items():
         tensor: Tensor = getattr(module, name).detach()
-        gates = torch.arange(tensor.shape[0] // hidden).unsqueeze(1) * hidden
-        tensor = tensor.index_select(0, (gates + own).reshape(-1).to(tensor.device))
+        if own is not None:
+            gates = torch.arange(tensor.shape[0] // hidden).unsqueeze(1) * hidden
+            tensor = tensor.index_select(0, (gates + own).reshape(-1).to(tensor.device))
         columns = {"weight_ih": read, "weight_hh": own}.get(kind)
-        tensors[name] = tensor if columns is None else tensor.index_select(1, columns.to(tensor.device))
+        if columns is not None:
+            tensor = tensor.index_select(1, columns.to(tensor.device))
+        if own is not None or columns is not None:
+            tensors[name] = tensor

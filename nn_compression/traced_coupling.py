@@ -39,6 +39,7 @@ def traced_coupling(
         keep: paths of the layers that must make all their channels.
 
     Raises:
+        LookupError: a layer ran, but is not in torch-pruning's graph (autograd did not record it).
         Exception: whatever torch-pruning raises where it cannot follow a model.
     """
     model.requires_grad_(True)
@@ -50,8 +51,10 @@ def traced_coupling(
     names |= {id(parameter): graph._param_to_name[parameter] for parameter, _ in graph.unwrapped_parameters}
     parameters = {graph._param_to_name[parameter]: parameter for parameter, _ in graph.unwrapped_parameters}
     coupling = Coupling({**dict(model.named_modules()), **parameters}, order, keep)
-    for module in [module for module in model.modules() if makes_channels(module)]:
-        if module in graph.module2node:
+    for name, module in model.named_modules():
+        if makes_channels(module) and name in coupling.order:
+            if module not in graph.module2node:
+                raise LookupError(f"{name!r} is not in the graph")
             _follow(graph, module, names, coupling)
     return coupling
 

@@ -17,16 +17,6 @@ from nn_compression.tasks import Task
 from nn_compression.training import Diverged, Epoch, History, train
 from nn_compression.zoo import ZOO
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture
-def one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
 
 def noisy(images: Tensor, generator: torch.Generator) -> Tensor:
     """An augmentation that draws."""

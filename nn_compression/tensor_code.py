@@ -115,10 +115,14 @@ def _width(kind: int) -> int:
 
 def _patterns(tensor: Tensor) -> Patterns:
     flat = tensor.detach().cpu().contiguous().reshape(-1)
+    if not len(flat):
+        return np.zeros(0, np.uint64)
     return flat.view(torch.uint8).numpy().view(f"u{tensor.element_size()}").astype(np.uint64)
 
 
 def _tensor(values: Patterns, kind: int, sizes: tuple[int, ...]) -> Tensor:
+    if not len(values):
+        return torch.empty(sizes, dtype=_TYPES[kind])
     raw = torch.from_numpy(values.astype(f"u{_width(kind)}").view(np.uint8).copy())
     return raw.view(_TYPES[kind]).reshape(sizes)
 

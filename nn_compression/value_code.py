@@ -90,7 +90,7 @@ def value_piece(values: Patterns, width: int, floating: bool, mesh: Mesh | None 
     wide = _FORMS[form] or width
     planes = Piece(number(form)) + _planes(kept, wide, rotated=floating)
     table = _table(kept, form, wide)
-    return cheapest([planes, table, _grid(mesh) if mesh is not None else None])
+    return cheapest([planes, table, _grid(mesh) if mesh is not None and len(values) else None])
 
 
 def read_values(fields: ByteReader, stream: StreamReader, width: int, floating: bool, places: Places) -> Patterns:
@@ -158,10 +158,12 @@ def _planes(values: Patterns, width: int, rotated: bool) -> Piece:
 
 
 def _plane(plane: Symbols) -> Piece:
+    if not len(plane):
+        return Piece(number(0))
     frequencies = Frequencies.of(plane, 256)
     drawn = Piece(frequencies.field, [Drawn(plane, frequencies)])
-    constant = Piece(bytes(plane[:1].tolist() or [0]))
-    return cheapest([Piece(b"", [Even(plane)]), drawn, constant if (plane == plane[:1]).all() else None])
+    constant = Piece(bytes(plane[:1].tolist())) if (plane == plane[0]).all() else None
+    return cheapest([Piece(b"", [Even(plane)]), drawn, constant])
 
 
 def _read_planes(fields: ByteReader, stream: StreamReader, count: int, width: int, rotated: bool) -> Patterns:
@@ -205,7 +207,7 @@ def _read_table(fields: ByteReader, stream: StreamReader, count: int, width: int
 
 
 def _grid(mesh: Mesh) -> Piece:
-    least = int(mesh.integers.min(initial=0))  # 0 at most
+    least = int(mesh.integers.min(initial=0))  # at most 0, as the field has no sign
     symbols = (mesh.integers - least).astype(np.int32)
     frequencies = Frequencies.of(symbols, int(symbols.max(initial=0)) + 1)
     header = number(mesh.source) + number(-least) + number(len(frequencies.codes)) + frequencies.field

@@ -87,11 +87,14 @@ def load_base(source: Source, progress: Callable[[Epoch], None] | None = None) -
     """
     data = load_data(source.data, source.seed)
     model = load_model(source.model, example_input=data.example_input, classes=data.classes, seed=source.seed)
-    if source.weights is not None:
-        load_weights(model, Path(source.weights))
+    weights = None if source.weights is None else Path(source.weights)
     if source.train_epochs:
         schedule = training(source, data.task.name)
-        load_weights(model, trained_weights(source.model, source.data, schedule, seed=source.seed, progress=progress))
+        weights = trained_weights(
+            source.model, source.data, schedule, seed=source.seed, weights=weights, progress=progress
+        )
+    if weights is not None:
+        load_weights(model, weights)
     return model.eval()
 
 

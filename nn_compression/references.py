@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def load_data(reference: str, seed: int) -> SettledData:
     return _loaded(reference, str(Path.cwd()), seed)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _loaded(reference: str, folder: str, seed: int) -> SettledData:
     del folder  # references are relative to it: another folder's module of the same name is another
     if is_user_reference(reference):
@@ -46,6 +47,8 @@ def _loaded(reference: str, folder: str, seed: int) -> SettledData:
         if not isinstance(data, Data):
             remedy = "return nn_compression.data.Data(train, validation or None, test, example_input, task)"
             raise InputError(f"it returns a {type(data).__name__}, no Data", place=reference, remedy=remedy)
+        if data.label == Data.label:
+            data = replace(data, label=reference)
         with blaming(f"reading the examples of {reference}"):
             return settled(data, seed)
     elif reference.endswith(".txt"):

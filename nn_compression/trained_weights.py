@@ -15,6 +15,7 @@ from torch import nn
 
 from automl_core.errors import InputError
 from nn_compression.data import SettledData
+from nn_compression.model_files import load_weights
 from nn_compression.references import load_data, load_model, zoo_model
 from nn_compression.schedule import Schedule
 from nn_compression.tensor_files import digest, write_tensors
@@ -41,6 +42,7 @@ def trained_weights(
     schedule: Schedule,
     *,
     seed: int = 0,
+    weights: Path | None = None,
     progress: Callable[[Epoch], None] | None = None,
 ) -> Path:
     """The weights of a network after a training, for ``load_weights``; trained where the cache does not have them.
@@ -53,6 +55,7 @@ def trained_weights(
         data_reference: of the data, as ``load_data`` takes it.
         schedule: of the training.
         seed: of the initial weights, the validation split and the training.
+        weights: a safetensors file to begin from, instead of weights drawn by the seed.
         progress: told of every epoch; not called where the cache has the weights.
 
     Raises:
@@ -60,6 +63,8 @@ def trained_weights(
     """
     data = load_data(data_reference, seed)
     model = load_model(reference, example_input=data.example_input, classes=data.classes, seed=seed)
+    if weights is not None:
+        load_weights(model, weights)
     name = f"{re.sub(r'[^A-Za-z0-9._-]+', '-', reference)}-{_key(reference, model, data, schedule, seed)}"
     path = cache_folder() / f"{name}.safetensors"
     if path.is_file():

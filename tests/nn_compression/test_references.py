@@ -53,7 +53,7 @@ def test_a_class_is_as_good_as_a_function_and_folders_are_dotted(here: Path) -> 
 def test_data_of_a_user_are_settled_and_kept(here: Path) -> None:
     reference = f"{write(here, DATA)}:data"
     data = load_data(reference, 3)
-    assert (len(data.train), len(data.validation), data.classes) == (18, 2, 2)
+    assert (len(data.train), len(data.validation), data.classes, data.label) == (18, 2, 2, reference)
     assert load_data(reference, 3) is data and load_data(reference, 4) is not data
 
 

@@ -53,6 +53,14 @@ def test_whatever_decides_the_weights_has_its_own_file(other: dict[str, Any]) ->
     assert trained_weights(**usual) != trained_weights(**usual | other)
 
 
+def test_a_training_may_begin_from_given_weights() -> None:
+    first = trained_weights("digits_net", "digits", SHORT, seed=3)
+    same = trained_weights("digits_net", "digits", Schedule(0), seed=5, weights=first)
+    assert same != trained_weights("digits_net", "digits", Schedule(0), seed=5)
+    found, expected = read_tensors(same, "")[0], read_tensors(first, "")[0]
+    assert all(found[name].equal(tensor) for name, tensor in expected.items())
+
+
 def test_a_user_who_changes_the_code_gets_new_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from automl_core.errors import InputError
-from nn_compression.tasks import CLASSIFICATION, LANGUAGE, Task, task_of
+from nn_compression.tasks import CLASSIFICATION, IGNORED, LANGUAGE, Task, task_of
 
 __all__ = ["Augment", "Data", "SettledData", "Split", "Task", "settled"]
 
@@ -178,9 +178,12 @@ def settled(data: Data, seed: int) -> SettledData:
         validation = Split.read(data.validation, "validation")
     for name, split in {"train": train, "validation": validation, "test": test}.items():
         _check(name, split, data.example_input, task)
+    classes = data.classes or _classes(train, task)
+    for name, split in {"train": train, "validation": validation, "test": test}.items():
+        _check_range(name, split, classes, task)
     given = {entry.name: getattr(data, entry.name) for entry in fields(Data)}
     given |= {"train": train, "validation": validation, "test": test, "task": task}
-    return SettledData(**given | {"classes": data.classes or _classes(train, task)}, notes=notes)
+    return SettledData(**given | {"classes": classes}, notes=notes)
 
 
 def _carved(train: Split, held_out: int | None, seed: int) -> tuple[Split, Split]:
@@ -220,3 +223,13 @@ def _check(name: str, split: Split, example: Tensor, task: Task) -> None:
 
 def _classes(train: Split, task: Task) -> int | None:
     return int(train.targets.max()) + 1 if task in (CLASSIFICATION, LANGUAGE) else None
+
+
+def _check_range(name: str, split: Split, classes: int | None, task: Task) -> None:
+    if classes is None or task not in (CLASSIFICATION, LANGUAGE):
+        return
+    judged = split.targets[split.targets != IGNORED]
+    if len(judged) and (int(judged.min()) < 0 or int(judged.max()) >= classes):
+        problem = f"its targets go from {int(judged.min())} to {int(judged.max())}, and there are {classes} classes"
+        remedy = "count classes from 0; give Data their number where the training split does not hold them all"
+        raise InputError(problem, place=f"Data.{name}", remedy=remedy)

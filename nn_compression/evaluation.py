@@ -13,7 +13,7 @@ from nn_compression.devices import device_of, laid_out, memory_told, placed
 from nn_compression.tasks import Task
 from nn_compression.user_code import blaming
 
-__all__ = ["evaluate", "evaluate_loss"]
+__all__ = ["evaluate", "evaluate_loss", "outputs_of"]
 
 
 def evaluate(
@@ -41,6 +41,16 @@ def evaluate_loss(
     return _averaged(model, split, task, task.loss, batch, device)
 
 
+def outputs_of(model: nn.Module, task: Task, inputs: Tensor) -> Any:
+    """What a network makes of a batch.
+
+    Raises:
+        InputError: it cannot take it.
+    """
+    with blaming(f"running the network on inputs of shape {tuple(inputs.shape)}", "MODEL"):
+        return task.forward(model, inputs)
+
+
 def _averaged(
     model: nn.Module,
     split: Split,
@@ -63,7 +73,8 @@ def _averaged(
             for inputs, targets in split.batches(batch):
                 targets = targets.to(place)
                 if count := task.count(targets):  # a mean over nothing is not a number
-                    total += figure(task.forward(model, laid_out(inputs, place)), targets).double() * count
+                    outputs = outputs_of(model, task, laid_out(inputs, place))
+                    total += figure(outputs, targets).double() * count
                     counted += count
         finally:
             model.train(training)

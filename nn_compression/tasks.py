@@ -59,23 +59,47 @@ def soft_cross_entropy(outputs: Tensor, teacher: Tensor, temperature: float) -> 
     return F.cross_entropy(outputs.flatten(0, -2) / temperature, soft) * temperature**2
 
 
+def _class_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    _check(outputs, targets, "(examples, classes)")
+    return _cross_entropy(outputs, targets)
+
+
 def _accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
+    _check(outputs, targets, "(examples, classes)")
     return (outputs.argmax(-1) == targets).double().mean() * 100
 
 
 def _token_loss(outputs: Tensor, targets: Tensor) -> Tensor:
-    return F.cross_entropy(outputs.flatten(0, -2), targets.flatten(), ignore_index=IGNORED)
+    _check(outputs, targets, "(windows, tokens, vocabulary)")
+    return _cross_entropy(outputs.flatten(0, -2), targets.flatten())
 
 
 def _bits(outputs: Tensor, targets: Tensor) -> Tensor:
     return _token_loss(outputs, targets) / math.log(2)
 
 
+def _check(outputs: Any, targets: Tensor, wanted: str) -> None:
+    if not isinstance(outputs, Tensor) or outputs.shape[:-1] != targets.shape:
+        found = f"shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else f"type {type(outputs).__name__}"
+        problem = f"the network's outputs are of {found}, its targets of shape {tuple(targets.shape)}"
+        remedy = f"let it return logits of shape {wanted}, or give the Task a forward that picks them"
+        raise InputError(problem, place="MODEL", remedy=remedy)
+
+
+def _cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    try:
+        return F.cross_entropy(outputs, targets, ignore_index=IGNORED)
+    except IndexError as error:
+        problem = f"the network has {outputs.shape[-1]} outputs, but a target is {int(targets.max())}"
+        remedy = "give it an output for each class or token, counted from 0"
+        raise InputError(problem, place="MODEL", remedy=remedy) from error
+
+
 def _judged(targets: Tensor) -> int:
     return int((targets != IGNORED).sum())
 
 
-CLASSIFICATION = Task("classification", F.cross_entropy, _accuracy, soft_loss=soft_cross_entropy)
+CLASSIFICATION = Task("classification", _class_loss, _accuracy, soft_loss=soft_cross_entropy)
 """Outputs (examples, classes), integer targets (examples,); accuracy in percent."""
 
 LANGUAGE = Task(

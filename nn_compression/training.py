@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from automl_core.errors import InputError
 from nn_compression.data import SettledData
 from nn_compression.devices import best_device, laid_out, memory_told, placed
-from nn_compression.evaluation import evaluate, evaluate_loss
+from nn_compression.evaluation import evaluate, evaluate_loss, outputs_of
 from nn_compression.schedule import Schedule
 from nn_compression.training_checkpoint import (
     Epoch,
@@ -208,12 +208,12 @@ class _Course:
 
     def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         task, schedule = self._data.task, self._schedule
-        outputs = task.forward(self._model, inputs)
+        outputs = outputs_of(self._model, task, inputs)
         loss = task.loss(outputs, targets)
         if self._teacher is None or task.soft_loss is None:
             return loss
         with torch.no_grad():
-            taught = task.forward(self._teacher, inputs)
+            taught = outputs_of(self._teacher, task, inputs)
         soft = task.soft_loss(outputs, taught, schedule.temperature)
         return (1 - schedule.teacher_share) * loss + schedule.teacher_share * soft
 

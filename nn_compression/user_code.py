@@ -84,25 +84,25 @@ def call(function: Callable[[], Any], reference: str) -> Any:
 
 
 @contextmanager
-def blaming(doing: str) -> Iterator[None]:
+def blaming(doing: str, place: str | None = None) -> Iterator[None]:
     """Within this, an error that comes from a user's file is told with its line.
-
-    Any other is left alone, as is a lack of memory.
 
     Args:
         doing: what is done with the user's code, after "it happened".
+        place: where it was, for an error that comes from elsewhere (a user's network may be all of torch's own
+            modules); ``None``: such an error is left alone. A lack of memory always is.
 
     Raises:
-        InputError: an error came from a user's file.
+        InputError: an error came from a user's file, or from elsewhere and there is a ``place``.
     """
     try:
         yield
     except SizewiseError:
         raise
     except Exception as error:
-        if is_about_memory(error) or not _users_frames(error):
+        if is_about_memory(error) or not (place or _users_frames(error)):
             raise
-        raise _blamed(error, "", doing) from error
+        raise _blamed(error, place or "", doing) from error
 
 
 def _blamed(error: BaseException, reference: str, doing: str) -> InputError:
@@ -116,7 +116,7 @@ def _blamed(error: BaseException, reference: str, doing: str) -> InputError:
     place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else reference
     text = str(error).strip().splitlines()
     remedy = f"it happened {doing}: correct it there"
-    if not frames and isinstance(error, TypeError):
+    if not frames and isinstance(error, TypeError) and is_user_reference(reference):
         remedy = f"{reference} must be callable without arguments"
     return InputError(f"{type(error).__name__}{': ' + text[0] if text else ''}", place=place, remedy=remedy)
 

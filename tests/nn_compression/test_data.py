@@ -134,6 +134,8 @@ def as_type(split: Split, dtype: torch.dtype) -> Split:
         ),
         ({"held_out": 50}, "Data.validation", "50 of 50"),
         ({"held_out": 0}, "Data.validation", "0 of 50"),
+        ({"classes": 49}, "Data.train", "from 0 to 49, and there are 49"),
+        ({"test": Split(torch.zeros(2, 1), torch.tensor([3, -1]))}, "Data.test", "from -1 to 3"),
         ({"task": "detection"}, "Data.task", "detection"),
     ],
 )

@@ -45,6 +45,21 @@ def test_the_forward_of_the_task_is_called() -> None:
     assert evaluate(nn.Identity(), Split(torch.ones(3), torch.full((3,), 5.0)), own) == 3.0
 
 
+@pytest.mark.parametrize(
+    ("model", "problem"),
+    [
+        (nn.Linear(5, 3), r"RuntimeError: mat1 and mat2"),
+        (nn.Flatten(0), r"outputs are of shape \(8,\), its targets of shape \(2,\)"),
+        (nn.LSTM(4, 4), "outputs are of type tuple"),
+        (nn.Linear(4, 2), r"has 2 outputs, but a target is 2"),
+    ],
+)
+def test_a_network_that_does_not_fit_the_data_is_told(model: nn.Module, problem: str) -> None:
+    with pytest.raises(InputError, match=problem) as caught:
+        evaluate_loss(model, Split(torch.ones(2, 4), torch.tensor([0, 2])), CLASSIFICATION)
+    assert caught.value.place == "MODEL" and caught.value.remedy
+
+
 def test_running_out_of_memory_is_told() -> None:
     def full(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory")

@@ -41,7 +41,7 @@ class Source:
         model: as ``load_model`` takes it.
         data: as ``load_data`` takes it.
         weights: a safetensors file, if there is one.
-        train_epochs: how long it is trained here; 0: not at all.
+        train_epochs: how long it is trained here, from these weights or from the start; 0: not at all.
         learning_rate: of that training; ``None``: the usual one.
         seed: of the validation split, the initial weights and the training.
     """

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from automl_core.errors import InputError
 
-__all__ = ["evaluation_copy", "example_inputs", "execution_order", "without_fused_attention"]
+__all__ = ["evaluation_copy", "example_inputs", "execution_order", "failed_run", "without_fused_attention"]
 
 
 def example_inputs(example_input: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -66,14 +66,15 @@ def execution_order(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[str]:
         with torch.no_grad():
             model(*inputs)
     except Exception as fault:  # a user's forward raises what it likes
-        raise _failed(model, running, inputs, fault) from fault
+        raise failed_run(model, running, inputs, fault) from fault
     finally:
         for hook in hooks:
             hook.remove()
     return list(order)
 
 
-def _failed(model: nn.Module, running: Sequence[str], inputs: tuple[Tensor, ...], fault: Exception) -> InputError:
+def failed_run(model: nn.Module, running: Sequence[str], inputs: tuple[Tensor, ...], fault: Exception) -> InputError:
+    """The error that names the innermost module of those that were running, from the outermost in."""
     name = running[-1] if running else ""
     kind = type(model.get_submodule(name)).__name__
     shapes = ", ".join(f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}" for tensor in inputs)

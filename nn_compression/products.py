@@ -1,0 +1,63 @@
+"""Multiply-accumulates of the operations that torch runs: matrix products, convolutions, attention."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import flop_registry
+
+__all__ = ["product_macs"]
+
+_aten = torch.ops.aten
+
+
+def product_macs(operation: Any, arguments: Sequence[Any], named: Mapping[str, Any], output: Any) -> int:
+    """Multiply-accumulates of one operation; 0 where it is no product of matrices.
+
+    As ``torch.utils.flop_counter`` counts them (two operations each), and in closed form what it leaves out:
+    products with a vector, attention on the CPU, ``nn.Bilinear``.
+
+    Args:
+        operation: an overload of an operation of ``torch.ops.aten``.
+        arguments: its positional arguments.
+        named: its keyword arguments.
+        output: what it gave.
+    """
+    packet = operation.overloadpacket
+    if packet in _MORE:
+        return int(_MORE[packet](arguments))
+    if packet in flop_registry:
+        return int(flop_registry[packet](*arguments, **named, out_val=output)) // 2
+    return 0
+
+
+def _matrix_vector(arguments: Sequence[Any]) -> int:
+    return int(next(one for one in arguments if isinstance(one, Tensor) and one.dim() == 2).numel())
+
+
+def _attention(arguments: Sequence[Any]) -> int:
+    """Scores of every query with every key, and the weighted sums of the values; (..., length, width) each."""
+    query, key, value = arguments[:3]
+    return int(query.numel() * key.shape[-2] + query.numel() // query.shape[-1] * key.shape[-2] * value.shape[-1])
+
+
+def _bilinear(arguments: Sequence[Any]) -> int:
+    """``_trilinear`` of (batch, x), (outputs, x, y) and (batch, y)."""
+    first, weight = arguments[:2]
+    return int(first.shape[0] * weight.numel())
+
+
+_MORE: Mapping[Any, Callable[[Sequence[Any]], int]] = {
+    _aten.mv: _matrix_vector,
+    _aten.addmv: _matrix_vector,
+    _aten.addmv_: _matrix_vector,
+    _aten.dot: lambda arguments: int(arguments[0].numel()),
+    _aten.vdot: lambda arguments: int(arguments[0].numel()),
+    _aten.addbmm: lambda arguments: int(arguments[1].numel() * arguments[2].shape[-1]),
+    _aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    _aten._scaled_dot_product_fused_attention_overrideable: _attention,
+    _aten._trilinear: _bilinear,
+}

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from automl_core.errors import InputError
 from automl_core.nearest import did_you_mean
+from automl_core.one_thread import one_thread
 from nn_compression.channel_check import faulty_groups
 from nn_compression.coupling import Coupling, groups_of
 from nn_compression.execution import evaluation_copy, example_inputs, execution_order, without_fused_attention
@@ -52,7 +53,7 @@ def channel_groups(
         if name not in kept:
             refuse_projection(module, name)
     inputs = tuple(tensor.detach() for tensor in example_inputs(example_input))
-    with without_fused_attention(), torch.random.fork_rng():
+    with one_thread(), without_fused_attention(), torch.random.fork_rng():
         order = execution_order(evaluation_copy(model), inputs)
         groups = _traced(model, inputs, order, kept, round_to)
         return groups if groups is not None else _probed(model, inputs, order, kept, round_to)

@@ -30,13 +30,20 @@ class _Products:
 
     inputs: Tensor
     outputs: Tensor
+    samples: int
+
+
+_SAMPLES = 4
+"""Samples for each feature that a layer needs to be refitted: with as many as it has features, a fit is to the samples
+alone, and the error on other examples grows (by 1 / (1 - features / samples) in the mean, for independent samples)."""
 
 
 class Reconstruction:
     """Samples of the original's layers, taken once; a candidate then costs one small linear system a layer.
 
-    Convolutions (grouped, depthwise and transposed ones apart) and linear layers are refitted, their biases too;
-    whatever else reads pruned channels keeps the weights it has.
+    Convolutions (grouped, depthwise and transposed ones apart) and linear layers are refitted, their biases too, where
+    there are at least four samples for each feature that stays; whatever else reads pruned channels keeps the weights
+    it has.
 
     Args:
         model: the original; it is not changed, and must not change afterwards.
@@ -46,7 +53,7 @@ class Reconstruction:
         points: positions sampled of each layer's outputs, the same for all examples of a batch. AMC takes 10.
         seed: draws the positions.
         ridge: pull towards the weights as they are, relative to the mean square of the inputs: channels that are always
-            zero, and fewer samples than weights, then do no harm.
+            zero then do no harm.
         largest: layers with more input features (channels times kernel) than this keep their weights: the products
             would take 8 · largest² bytes.
         forward: (model, inputs) -> outputs; ``model(inputs)`` where nothing is given.
@@ -124,11 +131,10 @@ class Reconstruction:
         features, outputs = (part.double() for part in sample(module, inputs[0], made, points, generator))
         if module.bias is not None:
             features = torch.cat([features, torch.ones_like(features[:, :1])], 1)
-        new = _Products((features.T @ features).cpu(), (features.T @ outputs).cpu())
-        if layer in self._products:
-            new.inputs += self._products[layer].inputs
-            new.outputs += self._products[layer].outputs
-        self._products[layer] = new
+        sums = self._products.setdefault(layer, _Products(torch.zeros(()), torch.zeros(()), 0))
+        sums.inputs = sums.inputs + (features.T @ features).cpu()
+        sums.outputs = sums.outputs + (features.T @ outputs).cpu()
+        sums.samples += len(features)
 
     def apply(self, pruned: nn.Module, kept: Kept) -> None:
         """Refits, in place, the weights of the layers that lost input channels.
@@ -160,6 +166,8 @@ class Reconstruction:
                 place=layer,
                 remedy="give the model that prune() made with the same kept channels",
             )
+        if products.samples < _SAMPLES * len(gram):
+            return
         missing = moments - gram @ now  # that of the least squares for the change of the weights
         gram.diagonal().add_(self._ridge * products.inputs.diagonal().mean().clamp_min(1e-30))
         factor, fault = torch.linalg.cholesky_ex(gram)

@@ -1,0 +1,216 @@
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from math import prod
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from automl_core.errors import InputError
+from nn_compression import channels as channels_module
+from nn_compression.channels import ChannelGroup, Member, best_channels, channel_groups, importance
+from nn_compression.execution import evaluation_copy, execution_order
+from nn_compression.groups import group_from_json, group_to_json
+from nn_compression.zoo.mobilenet_v2 import mobilenet_v2
+from nn_compression.zoo.resnet import resnet20
+from tests.nn_compression.channel_nets import CONVOLUTIONAL, NETS, SqueezeExcite, net_of
+
+out, into = "out", "in"
+
+
+def members(group: ChannelGroup) -> set[tuple[object, ...]]:
+    return {(m.layer, m.axis, m.block, m.offset) for m in group.members}
+
+
+def by_name(net: nn.Module, inputs: Tensor, **options: object) -> dict[str, ChannelGroup]:
+    return {group.name: group for group in channel_groups(net, inputs, **options)}
+
+
+def test_residual_sums_and_depthwise_filters_are_coupled() -> None:
+    groups = by_name(*net_of("residual"))
+    assert list(groups) == ["stem", "conv1", "conv2"]  # in data-flow order; the head's outputs are no group
+    assert members(groups["stem"]) == {
+        ("stem", out, 1, 0), ("norm", out, 1, 0), ("conv1", into, 1, 0), ("shortcut", into, 1, 0),
+    }  # fmt: skip
+    assert members(groups["conv2"]) == {
+        ("conv2", out, 1, 0), ("shortcut", out, 1, 0), ("depthwise", into, 1, 0), ("depthwise", out, 2, 0),
+        ("activation", out, 2, 0), ("head", into, 2, 0),
+    }  # fmt: skip
+    assert [groups[name].channels for name in groups] == [6, 5, 8]
+
+
+def test_concatenations_lie_behind_one_another_and_flattened_maps_in_blocks() -> None:
+    groups = by_name(*net_of("dense"))
+    assert members(groups["b"]) == {("b", out, 1, 0), ("c", into, 1, 4), ("norm", out, 1, 4), ("d", into, 16, 64)}
+    assert members(groups["c"]) == {("c", out, 1, 0), ("norm", out, 1, 10), ("d", into, 16, 160)}
+
+
+def test_grouped_convolutions_keep_equally_many_of_each_part() -> None:
+    groups = by_name(*net_of("grouped"), round_to=3)
+    assert (groups["a"].parts, groups["a"].multiple, groups["a"].counts()) == (4, 12, [12])
+    assert (groups["grouped"].parts, groups["up"].parts, groups["parted"].parts) == (4, 2, 2)
+    assert groups["b"].counts() == [3, 6]
+
+
+def test_a_gate_stays_with_what_it_scales_and_a_parameter_with_its_channels() -> None:
+    gated = by_name(*net_of("gated"))
+    assert members(gated["gated"]) == {("gated", out, 1, 0), ("gated", out, 1, 8), ("out", into, 1, 0)}
+    scaled = by_name(*net_of("squeeze_excite"))
+    assert members(scaled["a"]) == {
+        ("a", out, 1, 0), ("excite", out, 1, 0), ("scale", out, 1, 0), ("squeeze", into, 1, 0), ("b", into, 1, 0),
+    }  # fmt: skip
+
+
+def test_channels_that_a_reshape_fixes_are_no_group_and_a_permuted_flatten_is_followed() -> None:
+    groups = by_name(*net_of("stubborn"))
+    assert list(groups) == ["free", "a"]
+    assert members(groups["free"]) == {("free", out, 1, 0)} | {("b", into, 1, 5 * place) for place in range(16)}
+
+
+def test_layers_that_share_a_weight_share_its_channels() -> None:
+    (group,) = channel_groups(*net_of("tied"))
+    assert {("embedding", out, 1, 0), ("out", into, 1, 0)} <= members(group)
+
+
+def test_layers_to_keep_are_in_no_group_and_neither_are_those_of_a_kept_block() -> None:
+    net, images = net_of("residual")
+    assert list(by_name(net, images, keep=["conv1"])) == ["stem", "conv2"]
+    assert list(by_name(net, images, keep=["shortcut"])) == ["stem", "conv1"]
+    assert list(by_name(resnet20(), torch.zeros(1, 3, 32, 32), keep=["stages"])) == []
+    with pytest.raises(InputError, match="no layer 'conv_1'") as told:
+        channel_groups(net, images, keep=["conv_1"])
+    assert "'conv1'" in str(told.value.remedy)
+
+
+def test_a_model_that_fails_is_told_with_the_module() -> None:
+    net, _ = net_of("residual")
+    with pytest.raises(InputError, match=r"'stem' \(Conv2d\).*\(2, 5, 4, 4\) float32"):
+        channel_groups(net, torch.zeros(2, 5, 4, 4))
+    with pytest.raises(InputError, match="multiples of 0"):
+        channel_groups(net, torch.zeros(2, 3, 4, 4), round_to=0)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_finding_groups_changes_nothing(name: str) -> None:
+    net, inputs = net_of(name)
+    net.train()
+    before = {key: tensor.clone() for key, tensor in net.state_dict().items()}
+    random = torch.random.get_rng_state()
+    assert channel_groups(net, inputs) == channel_groups(net, inputs[:1])
+    assert torch.equal(random, torch.random.get_rng_state())
+    assert all(module.training for module in net.modules())
+    assert all(torch.equal(before[key], tensor) for key, tensor in net.state_dict().items())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
+
+
+def test_torch_pruning_and_the_probe_agree_on_convolutional_nets() -> None:
+    """Two ways of finding couplings, one by autograd's graph, one by marked values."""
+    image = torch.zeros(1, 3, 32, 32)
+    nets = [(make(), image) for make in (resnet20, mobilenet_v2)]
+    for net, inputs in nets + [net_of(name) for name in CONVOLUTIONAL]:
+        order = execution_order(evaluation_copy(net), (inputs,))
+        traced = channels_module._traced(net, (inputs,), order, frozenset(), 1)
+        assert traced
+        assert traced == channels_module._probed(net, (inputs,), order, frozenset(), 1)
+
+
+def test_the_residual_stream_of_a_resnet_is_one_group() -> None:
+    groups = by_name(resnet20(), torch.zeros(1, 3, 32, 32))
+    assert len(groups) == 3 + 9
+    made = {m.layer for m in groups["conv"].members if m.axis == out}
+    assert made == {"conv", "norm"} | {f"stages.0.{n}.{part}" for n in range(3) for part in ("conv2", "norm2")}
+
+
+def test_names_and_members_are_the_same_in_another_process() -> None:
+    program = (
+        "import json, torch; from dataclasses import asdict; from nn_compression.channels import channel_groups;"
+        "from nn_compression.zoo.mobilenet_v2 import mobilenet_v2;"
+        "print(json.dumps([asdict(g) for g in channel_groups(mobilenet_v2(), torch.zeros(1, 3, 32, 32))]))"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=100)
+    here = [asdict(group) for group in channel_groups(mobilenet_v2(), torch.zeros(1, 3, 32, 32))]
+    assert json.loads(told.stdout) == json.loads(json.dumps(here))
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_groups_survive_json(name: str) -> None:
+    for group in channel_groups(*net_of(name)):
+        assert group_from_json(json.loads(json.dumps(group_to_json(group)))) == group
+
+
+def test_what_is_no_group_is_refused() -> None:
+    for data in ({}, {"name": "a", "channels": 3, "members": [{"layer": "a", "side": "out"}]}, {"members": 3}):
+        with pytest.raises(InputError, match="not a channel group"):
+            group_from_json(data)
+
+
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**31))
+@settings(max_examples=60, deadline=None)
+def test_the_best_channels_are_the_best_that_may_be_kept(
+    parts: int, span: int, runs: int, copies: int, seed: int
+) -> None:
+    channels = parts * span * runs
+    group = ChannelGroup("g", channels, (Member("g", "out"),), parts * span, parts=parts, span=span, copies=copies)
+    scores = torch.rand(copies, channels, generator=torch.Generator().manual_seed(seed))
+    for count in group.counts():
+        kept = best_channels(scores, group, count)
+        assert kept.shape == (copies, count)
+        for row, indices in zip(scores.double(), kept, strict=True):
+            assert indices.tolist() == sorted(set(indices.tolist()))
+            whole = row.reshape(parts, runs, span).sum(-1)
+            best = whole.sort(1, descending=True).values[:, : count // (parts * span)].sum()
+            assert row[indices].sum() == pytest.approx(float(best))
+            assert (indices // (span * runs)).bincount(minlength=parts).tolist() == [count // parts] * parts
+
+
+def test_of_equal_channels_the_first_are_kept_and_counts_are_checked() -> None:
+    group = ChannelGroup("g", 6, (Member("g", "out"),), 2, 3)
+    assert group.counts() == [4, 6]
+    assert best_channels(torch.ones(6), group, 4).tolist() == [0, 1, 2, 3]
+    for count in (2, 5, 8):
+        with pytest.raises(InputError, match=f"{count} channels cannot be kept of 'g'"):
+            best_channels(torch.ones(6), group, count)
+
+
+def test_importance_is_the_sum_of_the_magnitudes_of_all_weights_of_a_channel() -> None:
+    net, images = net_of("dense")
+    groups = by_name(net, images)
+    a, b, c, d = (getattr(net, name).weight.double().abs() for name in "abcd")
+    linear = d.reshape(9, 17, 16)
+    torch.testing.assert_close(
+        importance(net, groups["b"]), b.sum((1, 2, 3)) + c[:, 4:].sum((0, 2, 3)) + linear[:, 4:10].sum((0, 2))
+    )
+    squares = a.square().sum((1, 2, 3)) + b.square().sum((0, 2, 3)) + c[:, :4].square().sum((0, 2, 3))
+    torch.testing.assert_close(
+        importance(net, groups["a"], "l2"), (squares + linear[:, :4].square().sum((0, 2))).sqrt()
+    )
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_every_weight_of_a_channel_counts_once(name: str) -> None:
+    """A weight of one is worth one to the channel that makes it and one to the channel that reads it."""
+    net, inputs = net_of(name)
+    groups = channel_groups(net, inputs)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.fill_(1)
+    for group in groups:
+        scores = importance(net, group)
+        assert scores.shape == ((group.copies, group.channels) if group.copies > 1 else (group.channels,))
+        assert bool((scores.reshape(group.copies, -1).diff(dim=1) == 0).all())
+    if name == "residual":
+        conv2 = next(group for group in groups if group.name == "conv2")
+        counted = prod((5, 3, 3)) + 6 + prod((2, 3, 3)) + 2 * 4  # conv2, shortcut, depthwise, head
+        assert importance(net, conv2)[0] == counted
+
+
+def test_a_parameter_of_the_model_does_not_count_as_a_layer() -> None:
+    net = SqueezeExcite()
+    group = by_name(net, torch.zeros(1, 3, 4, 4))["a"]
+    before = importance(net, group)
+    net.scale.data.mul_(7)
+    assert torch.equal(before, importance(net, group))

@@ -59,7 +59,7 @@ class Product:
     output: Tensor
 
 
-class DataFlow(TorchDispatchMode):
+class DataFlow(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's __init_subclass__
     """Within this, origins are followed.
 
     They belong to the memory of a tensor, not to the tensor: views share them, and what is written in place adds to
@@ -70,12 +70,17 @@ class DataFlow(TorchDispatchMode):
     """
 
     def __init__(self, found: Callable[[Product], str]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.paused = 0
         self._found = found
         self._origins: dict[int, Origin] = {}
         self._alive: list[object] = []
         self._age: dict[str, int] = {}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled here, and to keep torch's compiler off it would be imported: seconds."""
+        return False
 
     # Origins.
 

@@ -239,8 +239,11 @@ class _Recording:
                 self._held.add(id(tensor))
                 weights += tensor.numel()
         read, made = part.first.factor, part.first.output
-        sizes = (read.shape[-1], made.shape[-1], (), (), 1, weights, 0, part.macs)
-        return Layer(part.name, "other", *sizes, bare_shape(read), bare_shape(made))
+        inputs, outputs = (int(tensor.shape[-1]) if tensor.dim() else 1 for tensor in (read, made))
+        return Layer(
+            *(part.name, "other", inputs, outputs, (), (), 1, weights, 0, part.macs),
+            *(bare_shape(read), bare_shape(made)),
+        )
 
     def rest(self) -> Iterator[OtherParameters]:
         """What is in no layer; after :meth:`finished`."""

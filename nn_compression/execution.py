@@ -11,7 +11,17 @@ from torch import Tensor, nn
 
 from automl_core.errors import InputError
 
-__all__ = ["evaluation_copy", "example_inputs", "execution_order", "failed_run", "without_fused_attention"]
+__all__ = [
+    "evaluation_copy",
+    "example_inputs",
+    "execution_order",
+    "failed_run",
+    "faults_by_module",
+    "without_fused_attention",
+]
+
+_UNRUNNABLE = "the model cannot be run on its example input"
+_OTHER_INPUT = "give an example input, with a batch dimension, as the model's forward takes it"
 
 
 def example_inputs(example_input: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -49,6 +59,29 @@ def execution_order(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[str]:
     Raises:
         InputError: the model fails; the innermost module that was running is named.
     """
+    with torch.no_grad(), faults_by_module(model, inputs) as order:
+        model(*inputs)
+    return list(order)
+
+
+@contextmanager
+def faults_by_module(
+    model: nn.Module, inputs: tuple[Tensor, ...], problem: str = _UNRUNNABLE, remedy: str = _OTHER_INPUT
+) -> Iterator[dict[str, None]]:
+    """Within this, what a model raises becomes an error that names the module that was running.
+
+    Args:
+        model: a copy that may be changed.
+        inputs: what its forward takes.
+        problem: what could not be done.
+        remedy: what the reader can do.
+
+    Yields:
+        The paths of the modules in the order in which they first began; filled as the model runs.
+
+    Raises:
+        InputError: the model failed.
+    """
     order: dict[str, None] = {}
     running: list[str] = []
     hooks = []
@@ -63,23 +96,28 @@ def execution_order(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[str]:
 
         hooks += [module.register_forward_pre_hook(begin), module.register_forward_hook(end)]
     try:
-        with torch.no_grad():
-            model(*inputs)
+        yield order
     except Exception as fault:  # a user's forward raises what it likes
-        raise failed_run(model, running, inputs, fault) from fault
+        raise failed_run(model, running, inputs, fault, problem, remedy) from fault
     finally:
         for hook in hooks:
             hook.remove()
-    return list(order)
 
 
-def failed_run(model: nn.Module, running: Sequence[str], inputs: tuple[Tensor, ...], fault: Exception) -> InputError:
+def failed_run(
+    model: nn.Module,
+    running: Sequence[str],
+    inputs: tuple[Tensor, ...],
+    fault: Exception,
+    problem: str = _UNRUNNABLE,
+    remedy: str = _OTHER_INPUT,
+) -> InputError:
     """The error that names the innermost module of those that were running, from the outermost in."""
     name = running[-1] if running else ""
     kind = type(model.get_submodule(name)).__name__
     shapes = ", ".join(f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}" for tensor in inputs)
     return InputError(
-        f"the model cannot be run on its example input ({shapes}): {type(fault).__name__}: {fault}",
+        f"{problem} ({shapes}): {type(fault).__name__}: {fault}",
         place=f"module {name or type(model).__name__!r} ({kind})",
-        remedy="give an example input, with a batch dimension, as the model's forward takes it",
+        remedy=remedy,
     )

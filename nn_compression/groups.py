@@ -99,7 +99,7 @@ def best_channels(scores: Tensor, group: ChannelGroup, count: int) -> Tensor:
         )
     if scores.dim() == 2:
         return torch.stack([best_channels(row, group, count) for row in scores])
-    runs = scores.detach().double().reshape(group.parts, -1, group.span).sum(-1)
+    runs = scores.detach().cpu().double().reshape(group.parts, -1, group.span).sum(-1)
     ranked = runs.argsort(dim=1, descending=True, stable=True)[:, : count // (group.parts * group.span)]
     first = ranked + torch.arange(group.parts).unsqueeze(1) * runs.shape[1]
     channels = first.reshape(-1, 1) * group.span + torch.arange(group.span)

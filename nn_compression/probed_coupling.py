@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from nn_compression.channel_axes import depthwise, norm_channels
 from nn_compression.coupling import Coupling, Side, makes_channels
+from nn_compression.execution import faults_by_module
 from nn_compression.recurrent_channels import RECURRENT, Recurrent, copies, directions
 
 __all__ = ["probed_coupling"]
@@ -45,9 +46,14 @@ def probed_coupling(
         inputs: what its forward takes.
         order: paths of its modules in the order of execution.
         keep: paths of the layers that must make all their channels.
+
+    Raises:
+        InputError: the model does not run with marked channels (it turns features to indices, say).
     """
     coupling = Coupling(dict(model.named_modules()), order, keep)
-    with torch.no_grad():
+    problem = "channels cannot be followed through the model, which fails where features are NaN"
+    remedy = "in evaluation mode, make its forward a function of its features alone, without checks or indices of them"
+    with torch.no_grad(), faults_by_module(model, inputs, problem, remedy):
         probe = _Probe(model, inputs, coupling)
         probe.fix_what_is_read(inputs=True)
         for name, module in model.named_modules():

@@ -96,7 +96,7 @@ def check_kept(group: ChannelGroup, indices: Tensor) -> Tensor:
     place = f"channel group {group.name!r}"
     if rows.dim() != 2 or rows.shape[0] not in (1, group.copies) or rows.shape[1] == 0:
         raise InputError(
-            f"kept channels of shape {tuple(indices.shape)} do not fit {group.copies} copies",
+            f"kept channels of shape {tuple(rows.shape)} do not fit {group.copies} copies",
             place=place,
             remedy="give at least one index, as (count,) or (copies, count)",
         )

@@ -90,8 +90,30 @@ def test_a_model_that_fails_is_told_with_the_module() -> None:
     net, _ = net_of("residual")
     with pytest.raises(InputError, match=r"'stem' \(Conv2d\).*\(2, 5, 4, 4\) float32"):
         channel_groups(net, torch.zeros(2, 5, 4, 4))
+    net.head = nn.Linear(17, 4)
+    with pytest.raises(InputError, match=r"'head' \(Linear\).*\(2, 3, 4, 4\) float32.*shapes"):
+        channel_groups(net, torch.zeros(2, 3, 4, 4))
     with pytest.raises(InputError, match="multiples of 0"):
         channel_groups(net, torch.zeros(2, 3, 4, 4), round_to=0)
+
+
+def test_a_model_through_which_marks_do_not_pass_is_told_with_the_module() -> None:
+    class Looked(nn.Module):
+        """Features become the rows of a table."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.gru = nn.GRU(3, 4, batch_first=True)
+            self.table = nn.Embedding(2, 5)
+
+        def forward(self, features: Tensor) -> Tensor:
+            hidden, _ = self.gru(features)
+            if hidden.isnan().any():
+                raise ValueError("NaN!")
+            return self.table((hidden[:, -1] > 0).long())
+
+    with pytest.raises(InputError, match=r"'Looked' \(Looked\).*fails where features are NaN.*NaN!"):
+        channel_groups(Looked(), torch.randn(2, 5, 3))
 
 
 @pytest.mark.parametrize("name", NETS)

@@ -15,8 +15,8 @@ class Layer:
     Args:
         name: dotted module path in the model; ``""`` for what the model's own ``forward`` multiplies by itself.
         kind: ``conv``, ``depthwise``, ``grouped``, ``linear``, ``lstm``, ``gru``, ``rnn``, ``attention``,
-            ``embedding``; ``other`` for the matrix products that a user's module computes by itself, of its own parameters or of
-            activations alone.
+            ``embedding``; ``other`` for the matrix products that a user's module computes by itself, of its own
+            parameters or of activations alone.
         inputs: channels or features that it reads; rows of an embedding.
         outputs: channels, features or units that it makes; of a recurrent module the units of one layer and direction.
         kernel: of a convolution; empty otherwise.

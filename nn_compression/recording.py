@@ -225,10 +225,10 @@ class _Recording:
             else:
                 weights += tensor.numel()
                 shared += tensor.numel() if before else 0
-        kind = call.kind
+        kind, (read, made) = call.kind, call.shapes
+        sizes = (kind.inputs, kind.outputs, kind.kernel, kind.stride, kind.groups)
         return Layer(
-            *(call.name, kind.kind, kind.inputs, kind.outputs, kind.kernel, kind.stride, kind.groups),
-            *(weights, biases, call.macs, *call.shapes, call.calls, shared, kind.square),
+            call.name, kind.kind, *sizes, weights, biases, call.macs, read, made, call.calls, shared, kind.square
         )
 
     def _other(self, part: _Products) -> Layer:
@@ -240,10 +240,8 @@ class _Recording:
                 weights += tensor.numel()
         read, made = part.first.factor, part.first.output
         inputs, outputs = (int(tensor.shape[-1]) if tensor.dim() else 1 for tensor in (read, made))
-        return Layer(
-            *(part.name, "other", inputs, outputs, (), (), 1, weights, 0, part.macs),
-            *(bare_shape(read), bare_shape(made)),
-        )
+        shapes = (bare_shape(read), bare_shape(made))
+        return Layer(part.name, "other", inputs, outputs, (), (), 1, weights, 0, part.macs, *shapes)
 
     def rest(self) -> Iterator[OtherParameters]:
         """What is in no layer; after :meth:`finished`."""

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from nn_compression.bits import FLOAT, Bits
-from nn_compression.graph import NetworkGraph
+from nn_compression.graph import Layer, NetworkGraph
 
 __all__ = ["KeptLayer", "kept_layers"]
 
@@ -68,8 +68,8 @@ def kept_layers(
                 inputs_before=layer.inputs,
                 outputs=now.outputs,
                 outputs_before=layer.outputs,
-                weights=_nonzero(after[1], layer.name),
-                weights_before=_nonzero(before[1], layer.name),
+                weights=_nonzero(after[1], layer),
+                weights_before=_nonzero(before[1], layer),
                 macs=now.macs,
                 macs_before=layer.macs,
                 weight_bits=width.weights,
@@ -79,6 +79,7 @@ def kept_layers(
     return tuple(rows)
 
 
-def _nonzero(model: nn.Module, name: str) -> int:
+def _nonzero(model: nn.Module, layer: Layer) -> int:
     """Multiplying weights of a layer that are not zero; those of two axes and more."""
-    return sum(int(tensor.count_nonzero()) for tensor in model.get_submodule(name).parameters() if tensor.dim() > 1)
+    parameters = model.get_submodule(layer.name).parameters(recurse=layer.kind != "other")  # it has layers inside
+    return sum(int(tensor.count_nonzero()) for tensor in parameters if tensor.dim() > 1)

@@ -37,8 +37,8 @@ class Workload:
         its multiplications.
         """
         groups = max(layer.groups, 1)
-        if layer.kind in ("lstm", "gru", "attention", "embedding"):
-            reduction = max(layer.inputs + (layer.outputs if layer.kind in ("lstm", "gru") else 0), 1)
+        if layer.kind in ("lstm", "gru", "rnn", "attention", "embedding", "other"):
+            reduction = max(layer.inputs + (layer.outputs if layer.kind in ("lstm", "gru", "rnn") else 0), 1)
             outputs = max(math.ceil(layer.weights / reduction), 1)
         else:
             outputs, reduction = layer.outputs // groups, layer.weights // layer.outputs

@@ -31,6 +31,7 @@ class LegalDesigns:
         bound: the greatest cost that is legal.
         metric: what the cost is called, for messages.
         unit: of the cost, for messages.
+        base: what a share of the cost is a share of; by default the cost of the design in which all is kept.
 
     Attributes:
         full: the cost of the design in which all is kept.
@@ -40,14 +41,24 @@ class LegalDesigns:
         InputError: no design is within the bound; the least cost is named.
     """
 
-    def __init__(self, grid: Grid, cost: Cost, bound: float, *, metric: str = "cost", unit: str = "") -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        cost: Cost,
+        bound: float,
+        *,
+        metric: str = "cost",
+        unit: str = "",
+        base: float | None = None,
+    ) -> None:
         self.grid, self.cost, self.bound = grid, cost, bound
         self.full = float(cost.total(grid.top[np.newaxis])[0])
         self.reachable = float(cost.least(np.zeros_like(grid.top)[np.newaxis], 0)[0])
         if not self.reachable <= bound:
+            share = self.reachable / (base or self.full)
             problem = f"{metric} can be brought to {_shown(self.reachable)} {unit}".rstrip()
-            problem += f" ({self.reachable / self.full:.1%} of the network's own) at the least, not to {_shown(bound)}"
-            remedy = f"give at least {metric}={_upward(self.reachable / self.full)}, or lower what each layer must keep"
+            problem += f" ({share:.1%} of the network's own) at the least, not to {_shown(bound)}"
+            remedy = f"give at least {metric}={_upward(share)}"
             raise InputError(problem, place="--budget", remedy=remedy)
 
     # Designs.

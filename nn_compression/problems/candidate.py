@@ -1,0 +1,125 @@
+"""What a compressed network is worth before it is trained again: recalibrated, then judged on the validation split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from automl_core.errors import EvaluationError, SizewiseError
+from automl_core.specs import Spec
+from nn_compression.data import SettledData, Split
+from nn_compression.devices import best_device
+from nn_compression.evaluation import evaluate
+from nn_compression.recalibration import recalibrate
+from nn_compression.tasks import CLASSIFICATION, LANGUAGE, Task
+
+__all__ = ["Examiner", "Judging", "faults_of_the_network", "metric_name", "metric_spec"]
+
+_NAMES = {CLASSIFICATION.name: "accuracy", LANGUAGE.name: "bits_per_character"}
+_SCALES = {"%": 100.0}
+"""What counts as 1 of a metric in this unit, as in AMC's reward; 1 of any other."""
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How a candidate is judged.
+
+    Args:
+        validation: examples of the validation split; ``None``: all of them.
+        recalibration: training examples that batch norms take their statistics from; 0: as they were.
+        reconstruct: whether layers that lost inputs are refitted to what the whole network computes (least squares).
+        batch: examples at a time.
+    """
+
+    validation: int | None = 2000
+    recalibration: int = 512
+    reconstruct: bool = False
+    batch: int = 100
+
+
+def metric_name(task: Task) -> str:
+    """What the figure of a task is called among the metrics of a trial."""
+    return _NAMES.get(task.name, task.name)
+
+
+def metric_spec(task: Task) -> Spec:
+    """The goal of a search: the task's figure, as good as it will be."""
+    goal = "maximize" if task.higher_is_better else "minimize"
+    scale = _SCALES.get(task.unit, 1.0)
+    return Spec(metric_name(task), goal="maximize" if goal == "maximize" else "minimize", unit=task.unit, scale=scale)
+
+
+class Examiner:
+    """Judges candidates, always on the same examples.
+
+    Args:
+        data: whose validation split judges, and whose training split recalibrates.
+        judging: how.
+        seed: draws the examples, where not all are used.
+    """
+
+    def __init__(self, data: SettledData, judging: Judging, seed: int) -> None:
+        self.judging = judging
+        self._data, self._seed = data, seed
+        self._device = best_device()
+
+    @cached_property
+    def split(self) -> Split:
+        """What candidates are judged on."""
+        whole = self._data.validation
+        chosen = self._drawn(len(whole), self.judging.validation)
+        return Split(_laid_out(whole.inputs[chosen]), whole.targets[chosen]).to(self._device)
+
+    @cached_property
+    def training_inputs(self) -> Tensor:
+        """What candidates are recalibrated on."""
+        inputs = self._data.train.inputs
+        return _laid_out(inputs[self._drawn(len(inputs), self.judging.recalibration)]).to(self._device)
+
+    def _drawn(self, whole: int, count: int | None) -> Tensor:
+        generator = torch.Generator().manual_seed(self._seed)
+        return torch.randperm(whole, generator=generator)[:count].sort().values
+
+    def judge(self, model: nn.Module) -> float:
+        """The task's metric; the model is altered on the way.
+
+        Raises:
+            EvaluationError: it is not a finite number, or the network fails.
+        """
+        with faults_of_the_network():
+            model = model.to(self._device).eval()
+            if self.split.inputs.dim() == 4:
+                model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            if self.judging.recalibration:
+                recalibrate(model, self.training_inputs, forward=self._data.task.forward)
+            value = evaluate(model, self.split, self._data.task, batch=self.judging.batch)
+        if not math.isfinite(value):
+            raise EvaluationError(f"the {metric_name(self._data.task)} is {value}")
+        return value
+
+
+def _laid_out(inputs: Tensor) -> Tensor:
+    """Images with their channels last in memory: convolutions on a CPU take two thirds of the time."""
+    return inputs.contiguous(memory_format=torch.channels_last) if inputs.dim() == 4 else inputs
+
+
+@contextmanager
+def faults_of_the_network() -> Iterator[None]:
+    """Whatever a user's module raises is the candidate's fault, not the search's.
+
+    Raises:
+        EvaluationError: something was raised.
+    """
+    try:
+        yield
+    except SizewiseError:
+        raise
+    except Exception as error:  # the code is the user's: anything may come
+        said = str(error).strip().splitlines()
+        raise EvaluationError(f"{type(error).__name__}{': ' + said[0] if said else ''}") from error

@@ -1,0 +1,200 @@
+"""How many channels each group keeps: AMC's problem (He et al., "AMC: AutoML for Model Compression", ECCV 2018)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from automl_core.errors import InputError
+from automl_core.problem import Observations
+from automl_core.space import DesignSpace, Point, Variable
+from nn_compression.channels import ChannelGroup, best_channels, importance, prune
+from nn_compression.cost import ChannelCost
+from nn_compression.groups import Kept
+from nn_compression.latency import NetworkLatency
+from nn_compression.latency_table import LatencyTable
+from nn_compression.problems.budget import CostLimit
+from nn_compression.problems.candidate import Judging
+from nn_compression.problems.channel_costs import GroupCounts, counted, timed
+from nn_compression.problems.costs import Cost
+from nn_compression.problems.network import NetworkReference
+from nn_compression.problems.network_problem import NetworkProblem, network_space
+from nn_compression.reconstruction import Reconstruction
+
+__all__ = ["LEAST_SHARE", "ChannelProblem", "channel_slots", "channel_variable"]
+
+LEAST_SHARE = 0.2
+"""Of its channels, what each group keeps at least; AMC's lower bound."""
+_MOST_TIMED = 8
+"""Counts of a group whose latencies are measured, each with each of its neighbours'."""
+
+
+def channel_variable(group: ChannelGroup, least_share: float, most_values: int | None = None) -> Variable | None:
+    """The number of channels that a group keeps; ``None`` where there is no choice.
+
+    Args:
+        group: it takes multiples of what its layers, or the user, demand.
+        least_share: of its channels, what it keeps at least.
+        most_values: larger multiples are taken where there would be more counts than these.
+    """
+    step = group.multiple
+    while most_values is not None and group.channels * (1 - least_share) / step > most_values:
+        step *= 2
+    least = max(group.least, 1, math.ceil(least_share * group.channels - 1e-9))
+    low, high = math.ceil(least / step) * step, group.channels // step * step
+    return Variable(group.name, low, high, integer=True, step=step) if low < high else None
+
+
+def channel_slots(groups: Mapping[str, ChannelGroup]) -> dict[str, dict[str, str]]:
+    """By layer: the variable that decides how many channels it makes."""
+    return {
+        member.layer: {"channels": name}
+        for name, group in groups.items()
+        for member in group.members
+        if member.axis == "out"
+    }
+
+
+class ChannelProblem(NetworkProblem):
+    """Channels kept by group, under a budget of MACs, bytes or latency.
+
+    A candidate keeps the channels of greatest L1 norm, and is recalibrated; with ``judging.reconstruct`` the layers
+    that read fewer channels are refitted first.
+
+    Args:
+        reference: the network and its data.
+        limit: of "macs", "bytes" or "latency".
+        judging: how candidates are judged.
+        keep: layers that keep all their channels.
+        round_to: channels that are kept are multiples of this.
+        least_share: of its channels, what each group keeps at least.
+        table: a file of measured latencies, for that budget; what it lacks is measured now. Every pair of counts is
+            measured, so that a group then has eight counts at most, multiples of a power of two.
+
+    Raises:
+        InputError: as :class:`NetworkProblem`, or a latency is to be kept without a table.
+    """
+
+    def __init__(
+        self,
+        reference: NetworkReference,
+        limit: CostLimit,
+        judging: Judging | None = None,
+        *,
+        keep: tuple[str, ...] = (),
+        round_to: int = 1,
+        least_share: float = LEAST_SHARE,
+        table: Path | None = None,
+    ) -> None:
+        self.keep, self.round_to, self.least_share, self.table = keep, round_to, least_share, table
+        super().__init__(reference, limit, judging or Judging())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """As references: network, data and table are loaded where it arrives."""
+        given = (self.reference, self.limit, self.judging, self.keep, self.round_to, self.least_share, self.table)
+        return _rebuild, given
+
+    @cached_property
+    def groups(self) -> tuple[ChannelGroup, ...]:
+        """All groups of the network, those too that leave no choice."""
+        return self.network.groups(self.keep, self.round_to)
+
+    def _space(self) -> DesignSpace:
+        most = _MOST_TIMED if self.limit.metric == "latency" else None
+        variables = [channel_variable(group, self.least_share, most) for group in self.groups]
+        chosen = [variable for variable in variables if variable is not None]
+        names = {variable.name for variable in chosen}
+        slots = channel_slots({group.name: group for group in self.groups if group.name in names})
+        return network_space(self.network.graph, chosen, slots)
+
+    def _cost(self) -> Cost:
+        if self.limit.metric == "latency":
+            return self._timed()
+        cost = ChannelCost(self.network.graph, self.groups)
+        of = {"macs": cost.macs_of, "bytes": cost.bytes_of}
+        if self.limit.metric not in of:
+            remedy = "give a budget in macs, bytes or latency"
+            raise InputError(f"channels are not held to {self.limit.metric}", place="--budget", remedy=remedy)
+        return counted(of[self.limit.metric], GroupCounts(self.grid, self.groups))
+
+    def _timed(self) -> Cost:
+        if self.table is None:
+            raise InputError("a latency is kept by a table of measured times", remedy="name a file for it")
+        table = LatencyTable(self.table)
+        latency = NetworkLatency(self.network.model, self.network.example_input, self.groups, table)
+        cost = timed(latency, self.grid)
+        table.save()
+        self._whole_seconds = latency.seconds()
+        return cost
+
+    def _base_cost(self) -> float:
+        if self.limit.metric == "latency":
+            return self._whole_seconds
+        return float(self.network.graph.macs if self.limit.metric == "macs" else self.network.state_bytes)
+
+    # Candidates.
+
+    def counts(self, point: Point) -> dict[str, int]:
+        """Channels kept, of every group."""
+        return {group.name: int(point.get(group.name, group.channels)) for group in self.groups}
+
+    def kept(self, point: Point) -> Kept:
+        """Which channels are kept, of the groups that lose some."""
+        return {
+            group.name: best_channels(self._importance[group.name], group, count)
+            for group, count in zip(self.groups, self.counts(point).values(), strict=True)
+            if count < group.channels
+        }
+
+    @cached_property
+    def _importance(self) -> dict[str, Tensor]:
+        return {group.name: importance(self.network.model, group) for group in self.groups}
+
+    @cached_property
+    def _reconstruction(self) -> Reconstruction:
+        forward = self.network.data.task.forward
+        inputs = self.examiner.training_inputs
+        return Reconstruction(self.network.model, self.groups, inputs, forward=forward, seed=self.reference.seed)
+
+    def build(self, point: Point) -> nn.Module:
+        """The pruned network."""
+        kept = self.kept(point)
+        pruned = prune(self.network.model, self.groups, kept)
+        if self.judging.reconstruct and kept:
+            self._reconstruction.apply(pruned, kept)
+        return pruned
+
+    def observed(self, point: Point) -> Observations:
+        """Of each layer the share of its channels' importance that is kept."""
+        shares = {}
+        for group in self.groups:
+            scores = self._importance[group.name]
+            chosen = best_channels(scores, group, int(point.get(group.name, group.channels)))
+            whole = float(scores.sum())
+            shares[group.name] = float(scores.gather(-1, chosen).sum()) / whole if whole else 1.0
+        by_layer = {layer: slots["channels"] for layer, slots in self._all_slots.items()}
+        return {
+            layer.name: {"importance kept": shares[by_layer[layer.name]]}
+            for layer in self.network.graph.layers
+            if layer.name in by_layer
+        }
+
+    @cached_property
+    def _all_slots(self) -> dict[str, dict[str, str]]:
+        return channel_slots({group.name: group for group in self.groups})
+
+
+def _rebuild(
+    reference: NetworkReference,
+    limit: CostLimit,
+    judging: Judging,
+    keep: tuple[str, ...],
+    round_to: int,
+    least_share: float,
+    table: Path | None,
+) -> ChannelProblem:
+    return ChannelProblem(reference, limit, judging, keep=keep, round_to=round_to, least_share=least_share, table=table)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from nn_compression.products import product_macs
+from nn_compression.products import is_product, product_macs
 
 __all__ = ["DataFlow", "Origin", "Product", "tensors_in"]
 
@@ -75,7 +76,7 @@ class DataFlow(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's _
         self._found = found
         self._origins: dict[int, Origin] = {}
         self._alive: list[object] = []
-        self._age: dict[str, int] = {}
+        self._depth: dict[str, int] = {}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -91,8 +92,11 @@ class DataFlow(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's _
     def originate(self, tensor: Tensor, origin: Origin) -> None:
         """A tensor begins here: whatever it was made of no longer counts."""
         self._origins[self._memory(tensor, keep=True)] = origin
-        for layer in origin.layers:
-            self._age[layer] = len(self._age)
+
+    def follows(self, layer: str, sources: Iterable[str]) -> None:
+        """Notes that a layer reads what others made."""
+        depth = 1 + max((self._depth.get(source, 0) for source in sources if source != layer), default=0)
+        self._depth[layer] = max(depth, self._depth.get(layer, 0))
 
     def _memory(self, tensor: Tensor, keep: bool = False) -> int:
         try:
@@ -115,9 +119,11 @@ class DataFlow(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's _
         named = kwargs or {}
         if self.paused:
             return func(*args, **named)
-        inner = func.decompose(*args, **named)  # what autograd's kernels would split up, were gradients recorded
-        if inner is not NotImplemented:
-            return inner
+        if not (is_product(func) or func is torch.ops.prim.device.default):
+            with self:
+                inner = func.decompose(*args, **named)
+            if inner is not NotImplemented:  # it consists of operations, which were followed
+                return inner
         output = func(*args, **named)
         operands = tensors_in((args, named))
         macs = product_macs(func, args, named, output)
@@ -142,7 +148,7 @@ class DataFlow(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's _
         if not varying:  # of parameters alone: what comes out is as good as a parameter
             return Origin({}, constants)
         name = self._found(Product(macs, frozenset(constants), layers, varying[0], tensors_in(output)[0]))
-        self._age.setdefault(name, len(self._age))
+        self.follows(name, layers)
         return Origin({name: "forward"})
 
     def _joined(self, operation: str, operands: Sequence[Tensor]) -> Origin:
@@ -159,11 +165,11 @@ class DataFlow(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's _
         if operation in _JOINED:
             return merged(dict.fromkeys(origin.layers, "concatenated") for origin in origins)
         role = "residual" if operation in _ADDED else "scale"
-        newest = {at: max(self._age.get(name, 0) for name in origins[at].layers) for at in several}
-        if operation in _ADDED:
-            main = max(several, key=lambda at: newest[at])
-        else:  # the smaller one scales the larger one; of equal ones the later
-            main = max(several, key=lambda at: (operands[at].numel(), -newest[at]))
+        depth = {at: max(self._depth.get(name, 0) for name in origins[at].layers) for at in several}
+        if operation in _ADDED:  # the residual is what went past layers
+            main = max(several, key=lambda at: depth[at])
+        else:  # the smaller one scales the larger one; of equal ones what went through more layers
+            main = max(several, key=lambda at: (operands[at].numel(), -depth[at]))
         rest = [dict.fromkeys(origins[at].layers, role) for at in several if at != main]
         return merged([origins[main].layers, *rest])
 

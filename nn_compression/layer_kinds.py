@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils.rnn import PackedSequence
+from torch.utils._pytree import tree_leaves
 
 from nn_compression.attention_channels import heads_width
 from nn_compression.channel_axes import depthwise
@@ -74,13 +75,18 @@ def bare_shape(tensor: Tensor) -> tuple[int, ...]:
     return shape if axis is None else shape[:axis] + shape[axis + 1 :]
 
 
+def _first(inputs: Mapping[str, Any]) -> Any:
+    """The first tensor or packed sequence that a call is given, whatever a user's class calls it."""
+    return next(leaf for leaf in tree_leaves(list(inputs.values())) if isinstance(leaf, (Tensor, PackedSequence)))
+
+
 def _convolution(conv: Any) -> KnownLayer:
     each = int(conv.weight.numel())
     turned = isinstance(conv, _ConvTransposeNd)
 
     def macs(inputs: Mapping[str, Any], output: Tensor) -> int:
         """Every weight meets every position: of the output, or of the input where the convolution is transposed."""
-        positions = inputs["input"].numel() // conv.in_channels if turned else output.numel() // conv.out_channels
+        positions = _first(inputs).numel() // conv.in_channels if turned else output.numel() // conv.out_channels
         return each * int(positions)
 
     kind = "depthwise" if depthwise(conv) else "grouped" if conv.groups > 1 else "conv"
@@ -100,7 +106,7 @@ def _recurrent(module: Recurrent) -> KnownLayer:
     first = directions(module) * _gates(module) * int(module.hidden_size) * int(module.input_size)
 
     def macs(inputs: Mapping[str, Any], _: Tensor) -> int:
-        given = inputs["input"]
+        given = _first(inputs)
         steps = given.data.shape[0] if isinstance(given, PackedSequence) else given.numel() // int(module.input_size)
         return weights * int(steps)
 
@@ -132,7 +138,9 @@ def _attention(attention: Any) -> KnownLayer:
     added = int(attention.bias_k is not None) + int(attention.add_zero_attn)
 
     def macs(inputs: Mapping[str, Any], _: Tensor) -> int:
-        query, key, value = (inputs[name] for name in ("query", "key", "value"))
+        query = inputs.get("query", _first(inputs))
+        key = inputs.get("key", query)
+        value = inputs.get("value", key)
         queries, keys = query.numel() // width, key.numel() // attention.kdim
         projections = queries * width + keys * attention.kdim + value.numel() // attention.vdim * attention.vdim
         examples = 1 if query.dim() == 2 else int(query.shape[0 if attention.batch_first else 1])

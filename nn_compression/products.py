@@ -9,9 +9,14 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import flop_registry
 
-__all__ = ["product_macs"]
+__all__ = ["is_product", "product_macs"]
 
 _aten = torch.ops.aten
+
+
+def is_product(operation: Any) -> bool:
+    """Whether an operation is counted as a whole."""
+    return operation.overloadpacket in _MORE or operation.overloadpacket in flop_registry
 
 
 def product_macs(operation: Any, arguments: Sequence[Any], named: Mapping[str, Any], output: Any) -> int:

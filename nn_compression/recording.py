@@ -81,7 +81,13 @@ def _duplicate(model: nn.Module) -> nn.Module:
     for module in model.modules():
         computed = (value for value in vars(module).values() if isinstance(value, Tensor) and not value.is_leaf)
         shared.update((id(tensor), tensor) for tensor in computed)  # torch refuses to copy what has a gradient function
-    duplicate = copy.deepcopy(model, shared).eval()
+    try:
+        duplicate = copy.deepcopy(model, shared).eval()
+    except Exception as fault:  # a user's attributes raise what they like
+        raise InputError(
+            f"{type(model).__name__} cannot be copied: {type(fault).__name__}: {fault}",
+            remedy="take what cannot be copied (locks, open files, generators) out of its attributes",
+        ) from fault
     for module in duplicate.modules():
         module._forward_hooks.clear()
         module._forward_pre_hooks.clear()
@@ -178,7 +184,9 @@ class _Recording:
         for position, value in enumerate(given.values()):
             role = _ROLES.get(known.kind) if position else None
             for tensor in tensors_in(value):
-                self._lead(self._flow.origin(tensor).layers, name, role)
+                sources = self._flow.origin(tensor).layers
+                self._flow.follows(name, sources)
+                self._lead(sources, name, role)
         for tensor in made:
             self._flow.originate(tensor, Origin({name: "forward"}))
 

@@ -69,4 +69,4 @@ def _share(bits: Bits) -> float:
 
 
 def _width(bits: int) -> int:
-    return max(2, 2 ** math.ceil(math.log2(bits)))
+    return max(2, 1 << (bits - 1).bit_length())

@@ -1,0 +1,170 @@
+"""A file of measured times: operators in eager torch and fused blocks in ONNX Runtime, for exact shapes, on one machine.
+
+Nothing is ever interpolated: eleven channels can take longer than sixteen. What a search asks for and the table lacks is
+measured then, once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+from automl_core.errors import InputError
+from automl_core.nearest import did_you_mean
+from automl_core.runs import write_whole
+
+__all__ = ["ENGINES", "Engine", "LatencyTable", "Time", "machine_facts"]
+
+Engine: TypeAlias = Literal["eager", "onnxruntime"]
+
+ENGINES: tuple[Engine, ...] = get_args(Engine)
+
+_FORMAT = "sizewise latency table 1"
+
+
+@dataclass(frozen=True)
+class Time:
+    """The time of an operator or a block.
+
+    Args:
+        seconds: of one thread.
+        takes: for each input, whether it is in ONNX Runtime's blocked layout.
+        gives: whether the output is.
+    """
+
+    seconds: float
+    takes: tuple[bool, ...] = ()
+    gives: bool = False
+
+
+class LatencyTable:
+    """Measured times by engine and text.
+
+    Args:
+        path: the file; read where it exists, written by ``save``. ``None``: kept in memory.
+
+    Raises:
+        InputError: the file is no table, or was measured on another machine or with other versions.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        self.times: dict[Engine, dict[str, Time]] = {engine: {} for engine in ENGINES}
+        self.scales: dict[Engine, float] = {}
+        self._unsaved = 0
+        if path is not None and path.exists():
+            self._read(path)
+
+    def time(self, engine: Engine, text: str, measure: Callable[[], Time]) -> Time:
+        """A time of the table; measured now where the table lacks it."""
+        times = self.times[engine]
+        if text not in times:
+            times[text] = measure()
+            self._unsaved += 1
+        return times[text]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.times.values()))
+
+    def save(self) -> None:
+        """Write the file whole; what another process put there in the meantime is kept.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        if self.path is None:
+            return
+        if self.path.exists():
+            self._read(self.path)
+        content = {
+            "format": _FORMAT,
+            "machine": machine_facts(),
+            "scales": self.scales,
+            "times": {
+                engine: {text: _to_json(time) for text, time in self.times[engine].items()} for engine in ENGINES
+            },
+        }
+        write_whole(self.path, json.dumps(content, indent=0) + "\n")
+        self._unsaved = 0
+
+    def save_now_and_then(self, every: int = 50) -> None:
+        """Write the file once so many new times were measured: a run that is cut off loses no more."""
+        if self._unsaved >= every:
+            self.save()
+
+    def _read(self, path: Path) -> None:
+        content = _content(path)
+        found, here = content["machine"], machine_facts()
+        if other := [name for name in here if found.get(name) != here[name]]:
+            was = ", ".join(f"{name} {found.get(name)}" for name in other)
+            remedy = f"measure another table here: sizewise latency -o FILE (here: {here[other[0]]})"
+            raise InputError(f"the table was measured on another machine: {was}", place=str(path), remedy=remedy)
+        for engine in ENGINES:
+            read = {text: _from_json(time) for text, time in content["times"].get(engine, {}).items()}
+            self.times[engine] = read | self.times[engine]
+        self.scales = content["scales"] | self.scales
+
+
+def engine_of(name: str) -> Engine:
+    """The engine of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    for engine in ENGINES:
+        if engine == name:
+            return engine
+    raise InputError(f"there is no engine {name!r}", remedy=did_you_mean(name, ENGINES, "the engines"))
+
+
+@lru_cache(maxsize=1)
+def machine_facts() -> Mapping[str, str]:
+    """What a time depends on beside the shapes."""
+    return {
+        "processor": _processor(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "torch": metadata.version("torch"),
+        "onnxruntime": metadata.version("onnxruntime"),
+        "threads": "1",
+    }
+
+
+def _processor() -> str:
+    listing = Path("/proc/cpuinfo")
+    text = listing.read_text(encoding="utf-8", errors="replace") if listing.exists() else ""
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else platform.processor() or os.uname().machine
+
+
+def _content(path: Path) -> dict[str, Any]:
+    remedy = "name another file, or remove this one: the table is then measured anew"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", place=str(path), remedy="check the path") from error
+    except ValueError as error:
+        raise InputError("this is no latency table: it is not JSON", place=str(path), remedy=remedy) from error
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise InputError("this is no latency table", place=str(path), remedy=remedy)
+    return content
+
+
+def _to_json(time: Time) -> Any:
+    """Seconds alone, or with the layouts where one is blocked."""
+    if not (any(time.takes) or time.gives):
+        return [time.seconds, len(time.takes)]
+    return [time.seconds, [int(taken) for taken in time.takes], int(time.gives)]
+
+
+def _from_json(value: Any) -> Time:
+    if len(value) == 2:
+        return Time(float(value[0]), (False,) * int(value[1]))
+    return Time(float(value[0]), tuple(map(bool, value[1])), bool(value[2]))

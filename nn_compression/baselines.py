@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from automl_core.problem import Metrics, Trial
+from automl_core.space import DesignSpace, Value
+from automl_core.study import Study, evaluation_seed
+from nn_compression.problems.smallest import SmallestProblem
 
-from automl_core.problem import Problem
-from automl_core.space import DesignSpace, Point, Value
+__all__ = ["alike", "best_random", "smallest_uniform"]
 
-__all__ = ["alike", "uniform_design"]
-
-_LEVELS = 512
-"""Places of a range that are tried."""
+_PLACES = 64
+"""Places of a range that layers which are treated alike may lie at."""
 
 
 def alike(space: DesignSpace, level: float) -> dict[str, Value]:
@@ -18,17 +18,34 @@ def alike(space: DesignSpace, level: float) -> dict[str, Value]:
     return {variable.name: variable.decode(level) for variable in space.variables}
 
 
-def uniform_design(problem: Problem, fits: Callable[[Mapping[str, Value]], bool]) -> Point:
-    """Every layer treated alike, as generously as the budget allows.
+def best_random(study: Study) -> Trial | None:
+    """The best design of a random search; its first trial is the start of the space, which was not drawn."""
+    drawn = [trial for trial in study.trials[1:] if trial.status == "ok"]
+    return min(drawn, key=lambda trial: study.specs.judge(trial).loss, default=None)
 
-    What rounding then leaves over is not given to single layers: that would be a choice.
+
+def smallest_uniform(problem: SmallestProblem, seed: int) -> Metrics:
+    """Metrics of the smallest network within the drop whose layers are all treated alike, found by bisection.
 
     Args:
-        problem: whose space it is.
-        fits: whether a design is within the budget.
+        problem: whose drop it is.
+        seed: of the study.
 
-    Returns:
-        the design at the highest place of the range that is within it; at the lowest where none is.
+    Raises:
+        EvaluationError: the network fails.
     """
-    designs = (alike(problem.space, (_LEVELS - number) / _LEVELS) for number in range(_LEVELS + 1))
-    return next((design for design in designs if fits(design)), alike(problem.space, 0.0))
+    low, high = 0, _PLACES  # the whole network is within any drop
+    metrics = _at(problem, high, seed)
+    while low < high:
+        middle = (low + high) // 2
+        found = _at(problem, middle, seed)
+        if problem.specs.score(found).feasible:
+            high, metrics = middle, found
+        else:
+            low = middle + 1
+    return metrics
+
+
+def _at(problem: SmallestProblem, place: int, seed: int) -> Metrics:
+    point = alike(problem.space, place / _PLACES)
+    return problem.evaluate(point, "", evaluation_seed(seed, point)).metrics

@@ -6,14 +6,179 @@ so that ``--help`` does not wait for torch, onnx or matplotlib.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from automl_core.optimizers import names
+from automl_core.report.options import Jobs, Json, Seed
+from automl_core.report.terminal import command_line, goes_on_with, json_text, make_console, say, shown
+
+if TYPE_CHECKING:
+    from nn_compression.compression import CompressionRun
+    from nn_compression.narration import Narration
+    from nn_compression.settings import Settings
 
 __all__ = ["COMMANDS", "resume_run"]
 
-COMMANDS: tuple[Callable[..., None], ...] = ()
+_Model = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[MODEL]",
+        help="module:function that returns a torch.nn.Module, or a network of the zoo (resnet20, mobilenet_v1_x0.5, "
+        "...). Without: a small network on scikit-learn's digits.",
+        show_default=False,
+    ),
+]
+_Data = Annotated[
+    str | None,
+    typer.Option(help="module:function that returns Data; digits, mnist, cifar10; or a text.", show_default=False),
+]
+_Weights = Annotated[Path | None, typer.Option(help="The network's weights: a safetensors file.", show_default=False)]
+
+
+def compress(
+    model: _Model = None,
+    data: _Data = None,
+    weights: _Weights = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="macs=0.5 or 20M, bytes=0.1 or 44k, latency=0.6 or 0.2ms, energy=0.5 or 2mJ: a share of the "
+            "network's own, or an amount. channels: macs, bytes, latency (measured here); bits: bytes, latency or "
+            "energy (modelled); sparsity, deep, all: bytes of the coded file.",
+            show_default=False,
+        ),
+    ] = None,
+    method: Annotated[
+        str, typer.Option(help="channels, bits, sparsity, deep (Deep Compression), or all: channels, sparsity, bits.")
+    ] = "channels",
+    max_drop: Annotated[
+        float | None,
+        typer.Option(min=0, help="Instead of a budget: the smallest network within this loss.", show_default=False),
+    ] = None,
+    optimizer: Annotated[str, typer.Option(help=f"{', '.join(names())}.")] = "auto",
+    evaluations: Annotated[
+        str, typer.Option(help="What a search may spend: evaluations (200) or wall time (30s, 10m, 2h).")
+    ] = "200",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The run folder; runs/NAME-N by default.")
+    ] = None,
+    train_epochs: Annotated[
+        int | None, typer.Option(min=0, help="Train the network first, so many epochs.", show_default=False)
+    ] = None,
+    finetune_epochs: Annotated[int, typer.Option(min=0, help="Epochs of training afterwards.")] = 10,
+    lr: Annotated[
+        float | None,
+        typer.Option(min=0, help="Highest learning rate of training; a fifth of it afterwards.", show_default=False),
+    ] = None,
+    distill: Annotated[bool, typer.Option("--distill", help="Learn from the network as it was, too.")] = False,
+    keep: Annotated[
+        list[str] | None, typer.Option(metavar="LAYER", help="Leave this layer as it is.", show_default=False)
+    ] = None,
+    round_to: Annotated[int, typer.Option(min=1, help="Channels that are kept: multiples of this.")] = 1,
+    hardware: Annotated[
+        str, typer.Option(help="Whose latency or energy is modelled: edge, cloud, or a roofline in a YAML file.")
+    ] = "edge",
+    seed: Seed = 0,
+    jobs: Jobs = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show layers, couplings and the smallest budget that can be met.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Compress a network: channels, bits and weights are chosen until it meets a budget; the rest is trained again."""
+    from automl_core.runs import new_run_folder
+    from nn_compression.compression import CompressionRun
+    from nn_compression.narration import Narration
+    from nn_compression.settings import Settings
+
+    settings = Settings(
+        model=model,
+        data=data,
+        weights=None if weights is None else str(weights.resolve()),
+        method=method,
+        budget=budget,
+        max_drop=max_drop,
+        optimizer=optimizer,
+        evaluations=evaluations,
+        seed=seed,
+        train_epochs=train_epochs,
+        finetune_epochs=finetune_epochs,
+        learning_rate=lr,
+        distill=distill,
+        keep=tuple(keep or ()),
+        round_to=round_to,
+        hardware=hardware,
+    )
+    narration = Narration(make_console(), quiet=json)
+    if dry_run:
+        _dry_run(settings, json=json)
+        return
+    with narration.doing("reading the network and its data"):
+        run = CompressionRun.begin(lambda name: new_run_folder(output, name), settings, command_line())
+    _finish(run, jobs, narration, json=json)
+
+
+def latency(
+    model: _Model = None,
+    data: _Data = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The table's file.")] = Path("latency.json"),
+    round_to: Annotated[int, typer.Option(min=1, help="Channels: multiples of this.")] = 1,
+    keep: Annotated[
+        list[str] | None, typer.Option(metavar="LAYER", help="Leave this layer as it is.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Measure a latency table of a network on this machine: torch operator by operator, ONNX Runtime block by block."""
+    raise NotImplementedError
+
+
+COMMANDS: tuple[Callable[..., None], ...] = (compress, latency)
 
 
 def resume_run(folder: Path, jobs: int, *, json: bool) -> None:
     """Go on with a compression; nothing that was evaluated or trained is repeated."""
-    raise NotImplementedError
+    from nn_compression.compression import CompressionRun
+    from nn_compression.narration import Narration
+
+    narration = Narration(make_console(), quiet=json)
+    with narration.doing("reading the network and its data"):
+        run = CompressionRun.reopen(folder)
+    _finish(run, jobs, narration, json=json)
+
+
+def _finish(run: CompressionRun, jobs: int, narration: Narration, *, json: bool) -> None:
+    """Run it to its end and show what came of it. Exit status 1 where the budget is not met."""
+    from nn_compression.summary import show
+
+    narration.say(f"run folder {run.folder}", *run.headline, *run.notes)
+    try:
+        outcome = run.execute(jobs, narration)
+    except KeyboardInterrupt:
+        sys.stderr.write(goes_on_with(run.folder))
+        raise typer.Exit(130) from None
+    if json:
+        sys.stdout.write((run.folder / "result.json").read_text(encoding="utf-8"))
+    else:
+        console = make_console()
+        show(console, outcome)
+        say(console, *map(str, run.files), f"{outcome.seconds:.1f} s in all")
+    if not outcome.met:
+        raise typer.Exit(1)
+
+
+def _dry_run(settings: Settings, *, json: bool) -> None:
+    """Show what could be done, and do nothing."""
+    from nn_compression.prospect import prospect_of
+
+    console = make_console()
+    with shown(console, "reading the network and its data", quiet=json):
+        prospect = prospect_of(settings)
+    if json:
+        sys.stdout.write(json_text(prospect.as_json()))
+    else:
+        prospect.show(console)

@@ -6,31 +6,24 @@ and ends with the same weights.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from nn_compression import deep_compression
-from nn_compression.bits import Bits
-from nn_compression.channels import best_channels, importance, prune
 from nn_compression.data import SettledData
-from nn_compression.groups import ChannelGroup, Kept
 from nn_compression.iterative_pruning import Pruning, prune_iteratively
-from nn_compression.quantization import quantize
-from nn_compression.recalibration import recalibrate
 from nn_compression.schedule import Schedule
 from nn_compression.sparsity import Masks
 from nn_compression.training import Epoch, train
 
-__all__ = ["Finishing", "kept_channels", "pruned", "quantized", "shared", "sparse", "zeros_of"]
+__all__ = ["Finishing", "shared", "sparse", "zeros_of"]
 
-_CALIBRATION = 512
-"""Training examples that batch norms and clipping ranges are taken from."""
+_WHOLE = 0.99
+"""A tensor of which more than this share is not zero was not made sparse."""
 _ROUNDS = 4
 """How often weights are removed, where there are epochs enough to train between."""
 
@@ -55,6 +48,10 @@ class Finishing:
     teacher: nn.Module | None = None
     progress: Callable[[Epoch], None] | None = None
 
+    def heard_by(self, progress: Callable[[Epoch], None]) -> Finishing:
+        """The same, heard by somebody."""
+        return replace(self, progress=progress)
+
     def tune(self, model: nn.Module, name: str, masks: Masks | None = None) -> None:
         """Train a network in place; removed weights stay removed.
 
@@ -77,22 +74,6 @@ class Finishing:
                 progress=self.progress,
             )
         model.eval()
-
-
-def kept_channels(model: nn.Module, groups: tuple[ChannelGroup, ...], counts: Mapping[str, int]) -> Kept:
-    """The channels that stay: the most important ones of each group, by the L1 norm of their weights."""
-    return {
-        group.name: best_channels(importance(model, group), group, counts[group.name])
-        for group in groups
-        if counts.get(group.name, group.channels) < group.channels
-    }
-
-
-def pruned(model: nn.Module, groups: tuple[ChannelGroup, ...], kept: Kept, data: SettledData) -> nn.Module:
-    """The smaller network, its batch norms recalibrated on training examples; the larger one is untouched."""
-    smaller = prune(model, groups, kept)
-    recalibrate(smaller, _drawn(data), forward=data.task.forward)
-    return smaller.eval()
 
 
 def sparse(model: nn.Module, keep: Mapping[str, float], finishing: Finishing, name: str) -> Masks:
@@ -141,18 +122,7 @@ def shared(
     return made.data
 
 
-def quantized(model: nn.Module, bits: Mapping[str, Bits], data: SettledData) -> nn.Module:
-    """A copy that computes with rounded numbers, its ranges calibrated on training examples."""
-    return quantize(copy.deepcopy(model), bits, _drawn(data), forward=data.task.forward).eval()
-
-
-def _drawn(data: SettledData) -> Tensor:
-    """Training inputs, always the same: those of a class may come one after the other."""
-    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))
-    return data.train.inputs[order[:_CALIBRATION].sort().values]
-
-
-def zeros_of(model: nn.Module) -> Masks | None:
-    """The masks of a network that was made sparse; ``None`` of one that is whole."""
-    masks = Masks.of_zeros(model)
-    return masks if any(not bool(torch.all(kept)) for kept in masks.kept.values()) else None
+def zeros_of(sparse: nn.Module, model: nn.Module) -> Masks | None:
+    """Masks for a network that keep what is zero in another one of the same shape; ``None`` where hardly any is."""
+    kept = {key: mask for key, mask in Masks.of_zeros(sparse).kept.items() if float(mask.float().mean()) < _WHOLE}
+    return Masks(model, kept) if kept else None

@@ -11,7 +11,7 @@ from torch import nn
 from nn_compression.bits import FLOAT, Bits
 from nn_compression.graph import Layer, NetworkGraph
 
-__all__ = ["KeptLayer", "kept_layers"]
+__all__ = ["KeptLayer", "kept_layers", "nonzero_weights"]
 
 
 @dataclass(frozen=True)
@@ -83,3 +83,8 @@ def _nonzero(model: nn.Module, layer: Layer) -> int:
     """Multiplying weights of a layer that are not zero; those of two axes and more."""
     parameters = model.get_submodule(layer.name).parameters(recurse=layer.kind != "other")  # it has layers inside
     return sum(int(tensor.count_nonzero()) for tensor in parameters if tensor.dim() > 1)
+
+
+def nonzero_weights(model: nn.Module) -> int:
+    """Multiplying weights of a network that are not zero."""
+    return sum(int(tensor.count_nonzero()) for tensor in model.parameters() if tensor.dim() > 1)

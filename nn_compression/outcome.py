@@ -34,9 +34,9 @@ class Figures:
         test: on the test split, which nothing was chosen by.
         macs: of one example.
         weights: multiplying weights that are not zero.
-        file_bytes: size of its coded file.
+        file_bytes: of its file: before, four a value, as in any file of weights; after, the coded file.
         eager: latency in torch.
-        onnx: latency in ONNX Runtime.
+        onnx: latency in ONNX Runtime; ``None`` where it has no ONNX file.
     """
 
     validation: float
@@ -45,7 +45,14 @@ class Figures:
     weights: int
     file_bytes: int
     eager: Timing
-    onnx: Timing
+    onnx: Timing | None
+
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> Figures:
+        """The inverse of ``dataclasses.asdict``."""
+        onnx = content["onnx"]
+        timings = {"eager": Timing(**content["eager"]), "onnx": None if onnx is None else Timing(**onnx)}
+        return Figures(**{**content, **timings})
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,12 @@ class SearchFigures:
     random: float
     seconds: float
 
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> SearchFigures:
+        """The inverse of ``dataclasses.asdict``, null for what is not a number."""
+        known: dict[str, Any] = {name: math.nan if value is None else value for name, value in content.items()}
+        return SearchFigures(**known)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -147,23 +160,16 @@ class Outcome:
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> Outcome:
         """The inverse of ``as_json``."""
-        searches: list[dict[str, Any]] = [
-            {name: math.nan if value is None else value for name, value in each.items()} for each in content["searches"]
-        ]
         return Outcome(
-            _figures(content["before"]),
-            _figures(content["after"]),
+            Figures.from_json(content["before"]),
+            Figures.from_json(content["after"]),
             Reached(**{name: value for name, value in content["budget"].items() if name != "met"}),
-            [SearchFigures(**each) for each in searches],
+            [SearchFigures.from_json(each) for each in content["searches"]],
             [KeptLayer(**layer) for layer in content["layers"]],
             content["unit"],
             content["higher_is_better"],
             content["seconds"],
         )
-
-
-def _figures(content: Mapping[str, Any]) -> Figures:
-    return Figures(**{**content, "eager": Timing(**content["eager"]), "onnx": Timing(**content["onnx"])})
 
 
 def _finite(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from automl_core.report.engineering import engineering
 from automl_core.report.tables import rows_table
 from automl_core.report.terminal import say
-from nn_compression.outcome import Figures, Outcome, Reached, SearchFigures
+from nn_compression.outcome import Figures, Outcome, Reached, SearchFigures, Timing
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,11 +47,13 @@ def _rows(outcome: Outcome) -> Iterator[tuple[str, str, str, str]]:
     )
     for name, engine in (("eager", "torch, eager"), ("onnx", "ONNX Runtime")):
         old_time, new_time = getattr(before, name), getattr(after, name)
-        spreads = (
-            f"{_seconds(old_time.seconds)} (+{old_time.spread:.0%})",
-            (f"{_seconds(new_time.seconds)} (+{new_time.spread:.0%})"),
-        )
-        yield f"latency, {engine}", *spreads, _ratio(old_time.seconds, new_time.seconds)
+        ratio = "" if old_time is None or new_time is None else _ratio(old_time.seconds, new_time.seconds)
+        yield f"latency, {engine}", _timing(old_time), _timing(new_time), ratio
+
+
+def _timing(timing: Timing | None) -> str:
+    """The minimum, and by how much the greatest of three lies above it."""
+    return "none" if timing is None else f"{engineering(timing.seconds, 's', 3)} (+{timing.spread:.0%})"
 
 
 def _metric(outcome: Outcome) -> str:
@@ -60,10 +62,6 @@ def _metric(outcome: Outcome) -> str:
 
 def _figure(value: float) -> str:
     return f"{value:.2f}" if abs(value) >= 10 else f"{value:.4f}"
-
-
-def _seconds(value: float) -> str:
-    return engineering(value, "s", 3)
 
 
 def _ratio(before: float, after: float) -> str:

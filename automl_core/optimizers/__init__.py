@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # the names alone cost nothing: the command line's help lists
     from automl_core.specs import Specs
     from automl_core.targets import Targets
 
-__all__ = ["Checkpointed", "Factory", "Masked", "Optimizer", "Targeted", "Transferable", "names", "make"]
+__all__ = ["Checkpointed", "Factory", "Masked", "Optimizer", "Targeted", "Transferable", "check_name", "make", "names"]
 
 
 class Optimizer(Protocol):
@@ -126,8 +126,8 @@ def names() -> tuple[str, ...]:
     return tuple(_FACTORIES)
 
 
-def make(name: str, space: DesignSpace, specs: Specs, seed: int, budget: Budget) -> Optimizer:
-    """Make an optimizer by name; its module is imported now and not before.
+def check_name(name: str) -> None:
+    """Refuse a name that no optimizer has, before any work.
 
     Raises:
         InputError: there is no optimizer of that name.
@@ -138,5 +138,14 @@ def make(name: str, space: DesignSpace, specs: Specs, seed: int, budget: Budget)
         nearest = difflib.get_close_matches(name, _FACTORIES, n=1)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""
         raise InputError(f"there is no optimizer {name!r}", remedy=f"{hint}known are: {', '.join(_FACTORIES)}")
+
+
+def make(name: str, space: DesignSpace, specs: Specs, seed: int, budget: Budget) -> Optimizer:
+    """Make an optimizer by name; its module is imported now and not before.
+
+    Raises:
+        InputError: there is no optimizer of that name.
+    """
+    check_name(name)
     module, attribute = _FACTORIES[name]
     return cast(Factory, getattr(import_module(module), attribute))(space, specs, seed, budget)

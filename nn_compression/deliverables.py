@@ -1,0 +1,101 @@
+"""What a run leaves for use: the network's spec and weights, its coded file, its ONNX file; and how they are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from automl_core.errors import InputError
+from nn_compression.codec import load_coded, save_coded
+from nn_compression.export import export_onnx
+from nn_compression.model_files import ModelSpec, check_state, read_spec, save_model
+from nn_compression.quantization import frozen, quantized_weights
+
+__all__ = [
+    "CODED",
+    "ONNX",
+    "Deliverables",
+    "as_it_runs",
+    "export",
+    "load_compressed",
+    "raw_bytes",
+    "write_deliverables",
+]
+
+CODED, ONNX = "model.swnn", "model.onnx"
+
+
+@dataclass(frozen=True)
+class Deliverables:
+    """What was written.
+
+    Args:
+        folder: where.
+        file_bytes: of the coded file.
+        onnx: the ONNX file; ``None`` where the network cannot be exported.
+        notes: what a person should know of them.
+    """
+
+    folder: Path
+    file_bytes: int
+    onnx: Path | None
+    notes: tuple[str, ...] = ()
+
+
+def raw_bytes(model: nn.Module) -> int:
+    """Bytes of all values of a state dict as they are in memory, four each: what a budget of bytes is a share of."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+
+
+def as_it_runs(model: nn.Module) -> nn.Module:
+    """A quantized network with its rounded weights in place; any other as it is. In evaluation mode."""
+    return (frozen(model) if quantized_weights(model) else model).eval()
+
+
+def write_deliverables(folder: Path, model: nn.Module, spec: ModelSpec, example_input: Tensor) -> Deliverables:
+    """Write ``model.json``, ``model.safetensors``, ``model.swnn`` and ``model.onnx``, each whole or not at all.
+
+    The coded file is read back, and must give the very network that was written.
+
+    Raises:
+        InputError: one cannot be written.
+    """
+    model = as_it_runs(model)
+    save_model(folder, model, spec)
+    size = save_coded(folder / CODED, model)
+    _compare(model, load_compressed(folder), folder / CODED)
+    onnx, notes = export(model, example_input, folder / ONNX)
+    return Deliverables(folder, size, onnx, notes)
+
+
+def export(model: nn.Module, example_input: Tensor, path: Path) -> tuple[Path | None, tuple[str, ...]]:
+    """Write a network's ONNX file, or say why it has none: one that cannot be exported is worth its other files."""
+    try:
+        export_onnx(model, example_input, path)
+    except InputError as error:
+        return None, (f"no ONNX file: {error}",)
+    return path, ()
+
+
+def load_compressed(folder: Path) -> nn.Module:
+    """The network in the coded file of a run, built by the spec beside it, in evaluation mode.
+
+    Raises:
+        InputError: a file is missing, damaged, or of another network.
+    """
+    model = read_spec(folder).build()
+    tensors = load_coded(folder / CODED, most=sum(tensor.numel() for tensor in model.state_dict().values()))
+    check_state(model, tensors, str(folder / CODED), "name the folder of the run that wrote it")
+    model.load_state_dict(tensors, strict=False)  # what is missing shares its memory with what is there
+    return model.eval()
+
+
+def _compare(written: nn.Module, read: nn.Module, path: Path) -> None:
+    """To the bit; a model that was written is what is judged, so what is read must be the same."""
+    there = read.state_dict()
+    for name, tensor in written.state_dict().items():
+        if not torch.equal(there[name].cpu(), tensor.cpu()):
+            raise InputError(f"{name!r} comes back otherwise than it was written", place=str(path))

@@ -176,8 +176,10 @@ def reordering_graph(shape: tuple[int, ...], *, into: bool) -> BlockGraph:
     """
     padded = -(-shape[1] // _block_size()) * _block_size()
     given = shape if into else (shape[0], padded, *shape[2:])
-    operator, attributes = (_REORDER_IN, {}) if into else (_REORDER_OUT, {"channels": shape[1]})
-    return _graph_of([helper.make_node(operator, ["in0"], ["out"], domain=_NCHWC, **attributes)], given)
+    node = helper.make_node(_REORDER_IN if into else _REORDER_OUT, ["in0"], ["out"], domain=_NCHWC)
+    if not into:
+        node.attribute.append(helper.make_attribute("channels", shape[1]))
+    return _graph_of([node], given)
 
 
 def empty_graph(nodes: int) -> BlockGraph:

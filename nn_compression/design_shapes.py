@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from automl_core.errors import InputError
-from automl_core.nearest import did_you_mean
 from nn_compression.groups import ChannelGroup, best_channels
 from nn_compression.operations import Argument, Operation, Shaped, record
 from nn_compression.surgery import prune
@@ -99,19 +98,11 @@ class DesignShapes:
             raise _uneven(least[0][0].name)
 
     def _sizes_at(self, counts: Counts) -> _Sizes:
-        for name in counts:
-            if name not in self.groups:
-                remedy = did_you_mean(name, self.groups, "the groups")
-                raise InputError(f"there is no channel group {name!r}", remedy=remedy)
         removed = np.array([counts.get(name, group.channels) - group.channels for name, group in self.groups.items()])
         return np.asarray(self._whole + removed @ self._growth) if len(removed) else self._whole
 
     def at(self, counts: Counts, positions: Sequence[int] | None = None) -> dict[int, Operation]:
-        """Operations of the network with these channels kept, by position; all of them unless some are asked for.
-
-        Raises:
-            InputError: there is no such group.
-        """
+        """Operations of the network with these channels kept, by position; all of them unless some are asked for."""
         wanted = range(len(self.operations)) if positions is None else positions
         sizes = self._sizes_at(counts)
         return {

@@ -1,4 +1,8 @@
-"""The latency of a network for any number of channels, without building it: a sum of times measured on this machine."""
+"""The latency of a network for any number of channels, without building it: a sum of times measured on this machine.
+
+``seconds = scale * (fixed + the terms' raw seconds)``; each term depends on few groups of channels, so that the least
+latency of what is not decided yet can be found from the terms.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from automl_core.errors import InputError
+from automl_core.nearest import did_you_mean
 from nn_compression.channels import ChannelGroup
 from nn_compression.design_shapes import Counts, DesignShapes
 from nn_compression.eager_latency import EagerParts
@@ -38,20 +44,26 @@ class Term:
         name: of the operator or block.
         groups: names of the channel groups that decide its sizes.
         part: what is measured.
-        scale: what the table's times are multiplied by.
+        network: whose scale the table's times are multiplied by.
     """
 
-    def __init__(self, name: str, groups: tuple[str, ...], part: Callable[[Counts], float], scale: float) -> None:
+    def __init__(
+        self, name: str, groups: tuple[str, ...], part: Callable[[Counts], float], network: NetworkLatency
+    ) -> None:
         self.name, self.groups = name, groups
-        self._part, self._scale = part, scale
+        self._part, self._network = part, network
         self._known: dict[tuple[int | None, ...], float] = {}
 
-    def seconds(self, counts: Counts) -> float:
-        """Seconds with these channels kept; a group that is not named keeps all. Measured where they are not known."""
+    def raw_seconds(self, counts: Counts) -> float:
+        """Seconds by the table, not scaled."""
         key = tuple(counts.get(group) for group in self.groups)
         if key not in self._known:
             self._known[key] = self._part({group: counts[group] for group in self.groups if group in counts})
-        return self._known[key] * self._scale
+        return self._known[key]
+
+    def seconds(self, counts: Counts) -> float:
+        """Seconds with these channels kept; a group that is not named keeps all. Measured where they are not known."""
+        return self.raw_seconds(counts) * self._network.scale
 
 
 class NetworkLatency:
@@ -76,14 +88,14 @@ class NetworkLatency:
         table: LatencyTable,
         engine: Engine = "onnxruntime",
     ) -> None:
+        self.engine, self._table = engine, table
         shapes = DesignShapes(model, example_input, groups)
         kind = OnnxParts if engine == "onnxruntime" else EagerParts
         made = kind(shapes, table)
+        self._names = tuple(shapes.groups)
         self.fixed = made.fixed(model, example_input)
         self.scale = table.scales.get(engine, 1.0)
-        self.terms = tuple(
-            Term(part.name, shapes.groups_of(part.positions), part.seconds, self.scale) for part in made.parts
-        )
+        self.terms = tuple(Term(part.name, shapes.groups_of(part.positions), part.seconds, self) for part in made.parts)
 
     def seconds(self, counts: Counts | None = None) -> float:
         """The latency of a design, in seconds of one thread.
@@ -94,4 +106,18 @@ class NetworkLatency:
         Raises:
             InputError: there is no such group.
         """
-        return self.fixed * self.scale + sum(term.seconds(counts or {}) for term in self.terms)
+        return self.raw_seconds(counts) * self.scale
+
+    def raw_seconds(self, counts: Counts | None = None) -> float:
+        """The same by the table alone, not scaled."""
+        design = counts or {}
+        for name in design:
+            if name not in self._names:
+                remedy = did_you_mean(name, self._names, "the groups")
+                raise InputError(f"there is no channel group {name!r}", remedy=remedy)
+        return self.fixed + sum(term.raw_seconds(design) for term in self.terms)
+
+    def set_scale(self, scale: float) -> None:
+        """Multiply the table's times by this from now on; kept in the table."""
+        self.scale = scale
+        self._table.scales[self.engine] = scale

@@ -1,7 +1,7 @@
-"""A file of measured times: operators in eager torch and fused blocks in ONNX Runtime, for exact shapes, on one machine.
+"""A file of times measured on one machine, for exact shapes: operators in eager torch, fused blocks in ONNX Runtime.
 
-Nothing is ever interpolated: eleven channels can take longer than sixteen. What a search asks for and the table lacks is
-measured then, once.
+Nothing is ever interpolated: eleven channels can take longer than sixteen. What a search asks for and the table lacks
+is measured then, once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from automl_core.errors import InputError
 from automl_core.nearest import did_you_mean
 from automl_core.runs import write_whole
 
-__all__ = ["ENGINES", "Engine", "LatencyTable", "Time", "machine_facts"]
+__all__ = ["ENGINES", "Engine", "LatencyTable", "Time", "engine_of", "machine_facts"]
 
 Engine: TypeAlias = Literal["eager", "onnxruntime"]
 

@@ -64,9 +64,7 @@ class OnnxParts:
         return self.table.time("onnxruntime", text, lambda: self._measured(reordering_graph(shape, into=into))).seconds
 
     def _measured(self, graph: BlockGraph) -> Time:
-        session = session_of(graph.model, optimized=False)
-        seconds, _ = least_seconds(lambda: session.run(None, graph.feeds))
-        return Time(max(seconds - self.call, _LEAST), graph.takes, graph.gives)
+        return Time(max(_seconds(graph) - self.call, _LEAST), graph.takes, graph.gives)
 
     def _readers(self) -> dict[int, list[tuple[_FusedBlock, int] | None]]:
         """Who reads the output of each block, by its last operation: a block and its input's place, or something else.
@@ -127,9 +125,10 @@ class _FusedBlock:
 
 def _session_call() -> Time:
     """The time of a call, from graphs of one node and of eleven."""
-    one, eleven = (
-        least_seconds(lambda: session.run(None, graph.feeds), budget=0.02)[0]
-        for graph in (empty_graph(1), empty_graph(11))
-        for session in [session_of(graph.model, optimized=False)]
-    )
+    one, eleven = _seconds(empty_graph(1)), _seconds(empty_graph(11))
     return Time(max(one - (eleven - one) / 10, 0.0))
+
+
+def _seconds(graph: BlockGraph) -> float:
+    session = session_of(graph.model, optimized=False)
+    return least_seconds(lambda: session.run(None, graph.feeds))[0]

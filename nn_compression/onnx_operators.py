@@ -43,7 +43,7 @@ FREE = frozenset(
             "clone",
         ),
         *("transpose", "permute", "swapaxes", "t", "chunk", "split", "__getitem__", "select", "narrow", "unbind"),
-        *("zeros", "ones", "arange", "full", "zeros_like", "ones_like", "empty", "tensor", "type", "_make_grads"),
+        *("zeros", "ones", "arange", "full", "zeros_like", "ones_like", "empty", "tensor"),
     )
 )
 """Operations that move no data to speak of, or that a runtime folds away: they take no time in a table."""
@@ -113,6 +113,12 @@ class Call:
         if argument.source is None:
             return self.builder.weight(argument.shape)
         return self._names[argument.source, argument.shape]
+
+    def value_or_constant(self, argument: Argument) -> str:
+        """The name of a tensor, or of a number made one."""
+        if isinstance(argument, Shaped):
+            return self.value(argument)
+        return self.builder.constant(np.array(argument, np.float32))
 
     def first(self) -> str:
         """The name of the first tensor."""
@@ -199,7 +205,7 @@ def _clip(low: float | None = None, high: float | None = None) -> Handler:
     def write_clip(call: Call) -> str:
         least = low if low is not None else call.argument(1, "min_val", call.argument(1, "min"))
         most = high if high is not None else call.argument(2, "max_val", call.argument(2, "max"))
-        ends = [call.builder.constant(np.float32(end)) if end is not None else "" for end in (least, most)]
+        ends = [call.builder.constant(np.array(end, np.float32)) if end is not None else "" for end in (least, most)]
         return str(call.builder.add("Clip", [call.first(), *ends]))
 
     return write_clip
@@ -216,10 +222,7 @@ def _gated(operator: str) -> Handler:
 def _binary(operator: str) -> Handler:
     def write_binary(call: Call) -> str:
         sides = [call.argument(0, "input"), call.argument(1, "other")]
-        names = [
-            call.value(side) if isinstance(side, Shaped) else call.builder.constant(np.float32(side)) for side in sides
-        ]
-        return str(call.builder.add(operator, names))
+        return str(call.builder.add(operator, [call.value_or_constant(side) for side in sides]))
 
     return write_binary
 
@@ -289,6 +292,8 @@ def _recurrent(operator: str, gates: int) -> Handler:
         directions, first = 2 if call.argument(7, "bidirectional") else 1, bool(call.argument(8, "batch_first"))
         units = weights[1].shape[1]
         states = 2 if operator == "LSTM" else 1
+        direction = "bidirectional" if directions == 2 else "forward"
+        reset: dict[str, Any] = {"linear_before_reset": 1} if operator == "GRU" else {}
         value = call.value(data)
         value = call.builder.add("Transpose", [value], perm=[1, 0, 2]) if first else value
         for layer in range(layers):
@@ -299,14 +304,13 @@ def _recurrent(operator: str, gates: int) -> Handler:
                 call.builder.weight([directions, 2 * gates * units]),
             ]
             state = [call.builder.weight([directions, data.shape[0 if first else 1], units]) for _ in range(states)]
-            direction = "bidirectional" if directions == 2 else "forward"
             value, *_ = call.builder.add(
                 operator,
                 [value, *named, "", *state],
                 count=1 + states,
                 hidden_size=units,
                 direction=direction,
-                **({"linear_before_reset": 1} if operator == "GRU" else {}),
+                **reset,
             )
             value = call.builder.add("Transpose", [value], perm=[0, 2, 1, 3])
             shape = call.builder.constant(np.array([0, 0, -1], np.int64))

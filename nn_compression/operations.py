@@ -1,7 +1,7 @@
 """The operations of a network in order, with the exact shapes of their arguments, as torch is asked for them.
 
-Operations are recorded at torch's own functions (``conv2d``, ``batch_norm``, ``add``), which a model reaches however its
-forward is written; the model needs no tracing.
+Operations are recorded at torch's own functions (``conv2d``, ``batch_norm``, ``add``), which a model reaches however
+its forward is written; the model needs no tracing.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ __all__ = ["call_of", "example_tensor", "replayed"]
 
 
 def example_tensor(shaped: Shaped) -> Tensor:
-    """A tensor of this shape and type: numbers between 0.1 and 1.1, which are good variances too; zeros for integers."""
+    """A tensor of this shape and type: numbers between 0.1 and 1.1, which do for variances, too; zeros for integers."""
     dtype = getattr(torch, shaped.dtype)
     if not dtype.is_floating_point:
         return torch.zeros(shaped.shape, dtype=dtype)

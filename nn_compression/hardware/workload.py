@@ -51,5 +51,5 @@ def traffic_bits(layer: Layer, bits: Bits, batch: int = 1) -> float:
 
     The output is counted at the width of the layer's input: what the next layer reads it as, this one does not know.
     """
-    values = math.prod(layer.input_shape) + math.prod(layer.output_shape)
+    values = layer.calls * (math.prod(layer.input_shape) + math.prod(layer.output_shape))
     return layer.weights * bits.weights / batch + values * bits.activations

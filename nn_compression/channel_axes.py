@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, NoReturn, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -90,11 +90,13 @@ def axis_size(module: nn.Module | Tensor, axis: Axis) -> int:
     if isinstance(module, nn.Embedding):
         return module.embedding_dim
     channels = norm_channels(module)
-    if channels is None:
-        raise InputError(
-            f"channels of a {type(module).__name__} cannot be pruned", remedy="keep this layer, or build it of others"
-        )
-    return channels
+    return _refuse(module) if channels is None else channels
+
+
+def _refuse(module: nn.Module) -> NoReturn:
+    raise InputError(
+        f"channels of a {type(module).__name__} cannot be pruned", remedy="keep this layer, or build it of others"
+    )
 
 
 def channel_dimension(parameter: Tensor) -> int:
@@ -113,8 +115,7 @@ def narrowed(module: nn.Module, out: Indices, inputs: Indices) -> Narrowed:
     for kind, narrow in _NARROW.items():
         if isinstance(module, kind):
             return narrow(module, out, inputs)
-    axis_size(module, "out")
-    raise AssertionError(f"{type(module).__name__} has channels, but no rule")
+    _refuse(module)
 
 
 def _check_plain(module: nn.Module) -> None:
@@ -139,8 +140,7 @@ def _rows_and_columns(weight: Tensor, rows: Indices, columns: Indices, groups: i
     return torch.cat(blocks)
 
 
-def _narrow_convolution(conv: nn.Module, out: Indices, inputs: Indices) -> Narrowed:
-    assert isinstance(conv, _ConvNd)
+def _narrow_convolution(conv: Any, out: Indices, inputs: Indices) -> Narrowed:
     each = depthwise(conv)
     rows, columns = (inputs, out) if isinstance(conv, _ConvTransposeNd) else (out, inputs)
     new = Narrowed({"weight": _rows_and_columns(conv.weight, rows, None if each else columns, conv.groups)})
@@ -153,8 +153,7 @@ def _narrow_convolution(conv: nn.Module, out: Indices, inputs: Indices) -> Narro
     return new
 
 
-def _narrow_linear(linear: nn.Module, out: Indices, inputs: Indices) -> Narrowed:
-    assert isinstance(linear, nn.Linear)
+def _narrow_linear(linear: Any, out: Indices, inputs: Indices) -> Narrowed:
     new = Narrowed({"weight": _rows_and_columns(linear.weight, out, inputs, 1)})
     if linear.bias is not None:
         new.tensors["bias"] = _take(linear.bias, 0, out)
@@ -162,8 +161,7 @@ def _narrow_linear(linear: nn.Module, out: Indices, inputs: Indices) -> Narrowed
     return new
 
 
-def _narrow_embedding(embedding: nn.Module, out: Indices, _: Indices) -> Narrowed:
-    assert isinstance(embedding, nn.Embedding)
+def _narrow_embedding(embedding: Any, out: Indices, _: Indices) -> Narrowed:
     weight = _take(embedding.weight, 1, out)
     return Narrowed({"weight": weight}, {"embedding_dim": weight.shape[1]})
 

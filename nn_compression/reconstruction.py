@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -127,8 +128,11 @@ class Reconstruction:
         made: Tensor,
     ) -> None:
         """Adds the samples of one call of a layer."""
-        sample = _sampled_convolution if isinstance(module, _ConvNd) else _sampled_linear
-        features, outputs = (part.double() for part in sample(module, inputs[0], made, points, generator))
+        if isinstance(module, _ConvNd):
+            samples = _sampled_convolution(module, inputs[0], made, points, generator)
+        else:
+            samples = _sampled_linear(inputs[0], made, points, generator)
+        features, outputs = (part.double() for part in samples)
         if module.bias is not None:
             features = torch.cat([features, torch.ones_like(features[:, :1])], 1)
         sums = self._products.setdefault(layer, _Products(torch.zeros(()), torch.zeros(()), 0))
@@ -152,8 +156,7 @@ class Reconstruction:
                 outputs = sides.get((layer, "out"))
                 self._refit(pruned.get_submodule(layer), layer, products, sides[layer, "in"], outputs)
 
-    def _refit(self, module: nn.Module, layer: str, products: _Products, read: Tensor, made: Tensor | None) -> None:
-        assert isinstance(module, (_ConvNd, nn.Linear))
+    def _refit(self, module: Any, layer: str, products: _Products, read: Tensor, made: Tensor | None) -> None:
         columns = read.repeat_interleave(module.weight[0, 0].numel())
         if module.bias is not None:
             columns = torch.cat([columns, torch.ones(1, dtype=torch.bool)])
@@ -199,9 +202,7 @@ def _set_from_matrix(module: _ConvNd | nn.Linear, matrix: Tensor) -> None:
         module.weight.copy_(matrix.T.reshape(module.weight.shape))
 
 
-def _sampled_linear(
-    _: nn.Module, features: Tensor, made: Tensor, points: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def _sampled_linear(features: Tensor, made: Tensor, points: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """(samples, features) and (samples, outputs) at random positions of a sequence, or of each example whole."""
     if features.dim() < 3:
         return features.reshape(-1, features.shape[-1]), made.reshape(-1, made.shape[-1])
@@ -211,10 +212,9 @@ def _sampled_linear(
 
 
 def _sampled_convolution(
-    conv: nn.Module, maps: Tensor, made: Tensor, points: int, generator: torch.Generator
+    conv: _ConvNd, maps: Tensor, made: Tensor, points: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """(samples, inputs · kernel) and (samples, outputs) at random positions of the output maps."""
-    assert isinstance(conv, _ConvNd)
     axes = conv.weight.dim() - 2
     if maps.dim() == axes + 1:
         maps, made = maps.unsqueeze(0), made.unsqueeze(0)

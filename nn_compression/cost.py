@@ -137,8 +137,12 @@ class ChannelCost:
 
     def weights_of(self, counts: Integers) -> Integers:
         """Multiplying parameters: shape (..., groups) to (...)."""
-        total: Integers = self._widths.weights(counts).sum(-1)
+        total: Integers = self.layer_weights_of(counts).sum(-1)
         return total
+
+    def layer_weights_of(self, counts: Integers) -> Integers:
+        """Multiplying parameters by layer: shape (..., groups) to (..., layers)."""
+        return self._widths.weights(counts)
 
     def parameters_of(self, counts: Integers) -> Integers:
         """All parameters: shape (..., groups) to (...)."""

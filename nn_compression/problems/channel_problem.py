@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
 from automl_core.errors import InputError
 from automl_core.problem import Observations
 from automl_core.space import DesignSpace, Point, Variable
-from nn_compression.channels import ChannelGroup, best_channels, importance, prune
+from nn_compression.channels import ChannelGroup
 from nn_compression.cost import ChannelCost
 from nn_compression.groups import Kept
 from nn_compression.latency import NetworkLatency
@@ -23,6 +23,7 @@ from nn_compression.problems.channel_costs import GroupCounts, counted, timed
 from nn_compression.problems.costs import Cost
 from nn_compression.problems.network import NetworkReference
 from nn_compression.problems.network_problem import NetworkProblem, network_space
+from nn_compression.problems.pruner import Pruner
 from nn_compression.reconstruction import Reconstruction
 
 __all__ = ["LEAST_SHARE", "ChannelProblem", "channel_slots", "channel_variable"]
@@ -49,13 +50,10 @@ def channel_variable(group: ChannelGroup, least_share: float, most_values: int |
     return Variable(group.name, low, high, integer=True, step=step) if low < high else None
 
 
-def channel_slots(groups: Mapping[str, ChannelGroup]) -> dict[str, dict[str, str]]:
+def channel_slots(groups: Sequence[ChannelGroup]) -> dict[str, dict[str, str]]:
     """By layer: the variable that decides how many channels it makes."""
     return {
-        member.layer: {"channels": name}
-        for name, group in groups.items()
-        for member in group.members
-        if member.axis == "out"
+        member.layer: {"channels": group.name} for group in groups for member in group.members if member.axis == "out"
     }
 
 
@@ -108,7 +106,7 @@ class ChannelProblem(NetworkProblem):
         variables = [channel_variable(group, self.least_share, most) for group in self.groups]
         chosen = [variable for variable in variables if variable is not None]
         names = {variable.name for variable in chosen}
-        slots = channel_slots({group.name: group for group in self.groups if group.name in names})
+        slots = channel_slots([group for group in self.groups if group.name in names])
         return network_space(self.network.graph, chosen, slots)
 
     def _cost(self) -> Cost:
@@ -138,54 +136,39 @@ class ChannelProblem(NetworkProblem):
 
     # Candidates.
 
+    @cached_property
+    def _pruner(self) -> Pruner:
+        return Pruner(self.network.model, self.groups)
+
     def counts(self, point: Point) -> dict[str, int]:
         """Channels kept, of every group."""
-        return {group.name: int(point.get(group.name, group.channels)) for group in self.groups}
+        return self._pruner.counts(point)
 
     def kept(self, point: Point) -> Kept:
         """Which channels are kept, of the groups that lose some."""
-        return {
-            group.name: best_channels(self._importance[group.name], group, count)
-            for group, count in zip(self.groups, self.counts(point).values(), strict=True)
-            if count < group.channels
-        }
-
-    @cached_property
-    def _importance(self) -> dict[str, Tensor]:
-        return {group.name: importance(self.network.model, group) for group in self.groups}
-
-    @cached_property
-    def _reconstruction(self) -> Reconstruction:
-        forward = self.network.data.task.forward
-        inputs = self.examiner.training_inputs
-        return Reconstruction(self.network.model, self.groups, inputs, forward=forward, seed=self.reference.seed)
+        return self._pruner.kept(point)
 
     def build(self, point: Point) -> nn.Module:
         """The pruned network."""
         kept = self.kept(point)
-        pruned = prune(self.network.model, self.groups, kept)
+        pruned = self._pruner.pruned(kept)
         if self.judging.reconstruct and kept:
             self._reconstruction.apply(pruned, kept)
         return pruned
 
+    @cached_property
+    def _reconstruction(self) -> Reconstruction:
+        inputs, forward = self.examiner.training_inputs.cpu(), self.network.data.task.forward
+        return Reconstruction(self.network.model, self.groups, inputs, forward=forward, seed=self.reference.seed)
+
     def observed(self, point: Point) -> Observations:
         """Of each layer the share of its channels' importance that is kept."""
-        shares = {}
-        for group in self.groups:
-            scores = self._importance[group.name]
-            chosen = best_channels(scores, group, int(point.get(group.name, group.channels)))
-            whole = float(scores.sum())
-            shares[group.name] = float(scores.gather(-1, chosen).sum()) / whole if whole else 1.0
-        by_layer = {layer: slots["channels"] for layer, slots in self._all_slots.items()}
+        shares, slots = self._pruner.shares(self.kept(point)), channel_slots(self.groups)
         return {
-            layer.name: {"importance kept": shares[by_layer[layer.name]]}
+            layer.name: {"importance kept": shares[slots[layer.name]["channels"]]}
             for layer in self.network.graph.layers
-            if layer.name in by_layer
+            if layer.name in slots
         }
-
-    @cached_property
-    def _all_slots(self) -> dict[str, dict[str, str]]:
-        return channel_slots({group.name: group for group in self.groups})
 
 
 def _rebuild(

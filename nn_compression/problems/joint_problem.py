@@ -1,0 +1,210 @@
+"""Channels, shares of weights and bits of weights, decided together for each layer."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from torch import nn
+
+from automl_core.errors import InputError
+from automl_core.space import Array, DesignSpace, Point, Variable
+from nn_compression.bits import MOST_BITS, Bits
+from nn_compression.channels import ChannelGroup
+from nn_compression.cost import ChannelCost
+from nn_compression.groups import Kept
+from nn_compression.problems.bits_problem import LEAST_BITS
+from nn_compression.problems.budget import CostLimit
+from nn_compression.problems.candidate import Judging
+from nn_compression.problems.channel_costs import GroupCounts, counted
+from nn_compression.problems.channel_problem import LEAST_SHARE, channel_slots, channel_variable
+from nn_compression.problems.coded_bytes import SHARED_BITS, position_bits
+from nn_compression.problems.costs import Cost, GrowingCost
+from nn_compression.problems.grid import Levels
+from nn_compression.problems.network import NetworkReference
+from nn_compression.problems.network_problem import NetworkProblem, network_space
+from nn_compression.problems.pruner import Pruner
+from nn_compression.problems.sparsity_problem import share_variable
+from nn_compression.quantization import quantizable, quantize
+from nn_compression.quantized_layers import rounds_inputs
+from nn_compression.recalibration import recalibrate
+from nn_compression.sparsity import Masks, prunable
+
+__all__ = ["JointProblem"]
+
+_CALIBRATION = 128
+"""Training examples that the ranges of activations are taken from."""
+_LEAST_KEPT = 0.05
+
+
+class JointProblem(NetworkProblem):
+    """Of each layer: channels, the share of the weights that stay, and their bits; under a budget of MACs or bytes.
+
+    Activations have 8 bits, and so have the weights of the first and the last layer. Bytes are those of weights of the
+    width that is chosen and of their positions, and of all else in floats; what the codec gains by how often each value
+    occurs, and its header, are left out.
+
+    Args:
+        reference: the network and its data.
+        limit: of "macs" or "bytes".
+        judging: how candidates are judged; layers are never refitted.
+        keep: layers that keep all their channels and weights.
+        round_to: channels that are kept are multiples of this.
+        least_share: of its channels, what each group keeps at least.
+        least_kept: of its weights, what each layer keeps at least.
+    """
+
+    def __init__(
+        self,
+        reference: NetworkReference,
+        limit: CostLimit,
+        judging: Judging | None = None,
+        *,
+        keep: tuple[str, ...] = (),
+        round_to: int = 1,
+        least_share: float = LEAST_SHARE,
+        least_kept: float = _LEAST_KEPT,
+    ) -> None:
+        if limit.metric not in ("macs", "bytes"):
+            remedy = "give a budget in macs or bytes"
+            raise InputError(f"the joint problem is not held to {limit.metric}", place="--budget", remedy=remedy)
+        self.keep, self.round_to, self.least_share, self.least_kept = keep, round_to, least_share, least_kept
+        super().__init__(reference, limit, judging or Judging())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """As references: network and data are loaded where it arrives."""
+        given = (self.keep, self.round_to, self.least_share, self.least_kept)
+        return _rebuild, (self.reference, self.limit, self.judging, *given)
+
+    @cached_property
+    def groups(self) -> tuple[ChannelGroup, ...]:
+        """All groups of the network, those too that leave no choice."""
+        return self.network.groups(self.keep, self.round_to)
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        """The layers whose weights can be removed and rounded, in data-flow order."""
+        known = set(prunable(self.network.model)) & set(quantizable(self.network.model))
+        return tuple(layer.name for layer in self.network.graph.layers if layer.name in known)
+
+    def _space(self) -> DesignSpace:
+        by_group = {group.name: channel_variable(group, self.least_share) for group in self.groups}
+        chosen = {name: variable for name, variable in by_group.items() if variable is not None}
+        slots = channel_slots([group for group in self.groups if group.name in chosen])
+        ordered: dict[str, Variable] = {}
+        for layer in self.network.graph.layers:
+            own = slots.setdefault(layer.name, {})
+            if "channels" in own:
+                ordered.setdefault(own["channels"], chosen[own["channels"]])
+            for slot, variable in self._own_variables(layer.name).items():
+                own[slot], ordered[variable.name] = variable.name, variable
+        ordered |= {name: variable for name, variable in chosen.items() if name not in ordered}
+        return network_space(self.network.graph, list(ordered.values()), slots)
+
+    def _own_variables(self, layer: str) -> dict[str, Variable]:
+        """Of one layer, by slot: the share of its weights, and their bits."""
+        if layer not in self._names or any(layer == name or layer.startswith(f"{name}.") for name in self.keep):
+            return {}
+        share = {"kept": share_variable(layer, self.least_kept)}
+        if layer in (self._names[0], self._names[-1]):
+            return share
+        return {**share, "weight_bits": Variable(f"{layer}.weight_bits", LEAST_BITS, MOST_BITS, integer=True)}
+
+    # What they cost.
+
+    def _cost(self) -> Cost:
+        cost, counts = ChannelCost(self.network.graph, self.groups), GroupCounts(self.grid, self.groups)
+        if self.limit.metric == "macs":
+            return counted(cost.macs_of, counts)
+        return self._coded(cost, counts)
+
+    def _coded(self, cost: ChannelCost, counts: GroupCounts) -> GrowingCost:
+        columns = {variable.name: column for column, variable in enumerate(self.grid.space.variables)}
+        tables = [self._bits_a_weight(layer.name, columns) for layer in self.network.graph.layers]
+
+        def total(levels: Levels) -> Array:
+            kept = counts(levels)
+            weights = cost.layer_weights_of(kept)
+            others = cost.bytes_of(kept) * 8 // SHARED_BITS - weights.sum(axis=1)
+            bits = np.stack([table(levels) for table in tables], axis=1)
+            return np.asarray(np.ceil((weights * bits).sum(axis=1) / 8 + others * SHARED_BITS / 8))
+
+        return GrowingCost(total)
+
+    def _bits_a_weight(self, layer: str, columns: dict[str, int]) -> _BitsAWeight:
+        if layer not in self._names:
+            return _BitsAWeight(np.array([1.0]), None, np.array([float(SHARED_BITS)]), None)
+        share, width = columns.get(f"{layer}.kept"), columns.get(f"{layer}.weight_bits")
+        return _BitsAWeight(
+            np.array([1.0]) if share is None else np.array(self.grid.values[share], dtype=float),
+            share,
+            np.array([float(MOST_BITS)]) if width is None else np.array(self.grid.values[width], dtype=float),
+            width,
+        )
+
+    def _base_cost(self) -> float:
+        return float(self.network.graph.macs if self.limit.metric == "macs" else self.network.state_bytes)
+
+    # Candidates.
+
+    @cached_property
+    def _pruner(self) -> Pruner:
+        return Pruner(self.network.model, self.groups)
+
+    def channels(self, point: Point) -> Kept:
+        """Which channels are kept, of the groups that lose some."""
+        return self._pruner.kept(point)
+
+    def kept(self, point: Point) -> dict[str, float]:
+        """The share of the weights that stay, by layer."""
+        return {name: float(point[f"{name}.kept"]) for name in self._names if f"{name}.kept" in point}
+
+    def bits(self, point: Point) -> dict[str, Bits]:
+        """The widths of every layer that can be quantized."""
+        modules = dict(self.network.model.named_modules())
+        return {
+            name: Bits(
+                int(point.get(f"{name}.weight_bits", MOST_BITS)), MOST_BITS if rounds_inputs(modules[name]) else 32
+            )
+            for name in self._names
+        }
+
+    def build(self, point: Point) -> nn.Module:
+        """The network with fewer channels, fewer weights and rounded ones."""
+        model = self._pruner.pruned(self.channels(point))
+        Masks.magnitude(model, self.kept(point)).apply()
+        inputs, forward = self.examiner.training_inputs, self.network.data.task.forward
+        model.to(inputs.device)
+        recalibrate(model, inputs, forward=forward)
+        return quantize(model, self.bits(point), inputs[:_CALIBRATION], forward=forward)
+
+
+class _BitsAWeight:
+    """Bits of a weight that may be kept or not, by share and width; neither can be raised without their rising."""
+
+    def __init__(self, shares: Array, share: int | None, widths: Array, width: int | None) -> None:
+        self._share, self._width = share, width
+        bits = position_bits(shares)[:, np.newaxis] + shares[:, np.newaxis] * widths
+        self._bits = np.maximum.accumulate(bits, axis=0)
+
+    def __call__(self, levels: Levels) -> Array:
+        """Shape (rows, variables) to (rows,)."""
+        still = np.zeros(len(levels), dtype=np.int64)
+        share = still if self._share is None else levels[:, self._share]
+        width = still if self._width is None else levels[:, self._width]
+        bits: Array = self._bits[share, width]
+        return bits
+
+
+def _rebuild(
+    reference: NetworkReference,
+    limit: CostLimit,
+    judging: Judging,
+    keep: tuple[str, ...],
+    round_to: int,
+    least_share: float,
+    least_kept: float,
+) -> JointProblem:
+    return JointProblem(
+        reference, limit, judging, keep=keep, round_to=round_to, least_share=least_share, least_kept=least_kept
+    )

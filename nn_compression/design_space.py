@@ -23,18 +23,13 @@ def network_space(
     Args:
         graph: the network.
         variables: what is decided, in any order.
-        slots: by layer, what the variables are to it: ``{"conv1": {"outputs": "conv1.channels"}}``. Slot names are
-            shared by all layers, for the agent knows a coordinate as kind and slot (``conv.outputs``).
+        slots: by layer, what the variables are to it: ``{"conv1": {"channels": "conv1"}}``. Slot names are shared by
+            all layers, for the agent knows a coordinate as kind and slot (``conv.channels``). What is no layer of the
+            graph (a norm whose channels are coupled to those of a layer) is left out.
 
     Raises:
-        InputError: a slot of a layer that the network does not have, or of a variable that is not among those given; a
-            variable that is no layer's.
+        InputError: a slot names a variable that is not among those given, or a variable is no layer's.
     """
-    for layer in slots:
-        if layer not in graph.by_name:
-            raise InputError(
-                f"the network has no layer {layer!r}", remedy=did_you_mean(layer, graph.by_name, "its layers")
-            )
     features = graph.features()
     nodes = [
         Node(layer.name, layer.kind, features[layer.name], dict(slots.get(layer.name, {}))) for layer in graph.layers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -13,9 +13,9 @@ from torch import nn
 from automl_core.errors import InputError
 from automl_core.one_thread import one_thread
 from automl_core.problem import Allowed, Evaluation, Observations
-from automl_core.space import DesignSpace, Node, Point, Value, Variable
+from automl_core.space import DesignSpace, Point, Value, Variable
 from automl_core.specs import Spec, Specs
-from nn_compression.graph import NetworkGraph
+from nn_compression.design_space import network_space
 from nn_compression.problems.budget import METRICS, CostLimit
 from nn_compression.problems.candidate import Examiner, Judging, faults_of_the_network, metric_name, metric_spec
 from nn_compression.problems.costs import Cost
@@ -24,21 +24,6 @@ from nn_compression.problems.legal import LegalDesigns
 from nn_compression.problems.network import Network, NetworkReference
 
 __all__ = ["NetworkProblem", "network_space"]
-
-
-def network_space(
-    graph: NetworkGraph, variables: Sequence[Variable], slots: Mapping[str, Mapping[str, str]]
-) -> DesignSpace:
-    """A network as a space: layers as nodes with AMC's features, tensors as edges.
-
-    Args:
-        graph: the network.
-        variables: in the order they are decided.
-        slots: by layer: which variable sets which property of it.
-    """
-    features = graph.features()
-    nodes = [Node(layer.name, layer.kind, features[layer.name], slots.get(layer.name, {})) for layer in graph.layers]
-    return DesignSpace(variables, nodes, graph.edges)
 
 
 class NetworkProblem(ABC):

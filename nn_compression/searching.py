@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from automl_core.budget import Budget
-from automl_core.errors import EvaluationError
-from automl_core.optimizers import make
+from automl_core.errors import EvaluationError, InputError
+from automl_core.optimizers import Optimizer, Transferable, make
 from automl_core.optimizers.portfolio import choose
 from automl_core.pool import Pool
 from automl_core.problem import Problem, Repairing
@@ -55,6 +55,7 @@ class Search:
         optimizer: a name of the registry.
         budget: what may be spent.
         seed: of the study.
+        policy: a folder with what an agent learnt elsewhere, to begin from.
     """
 
     path: Path
@@ -63,30 +64,43 @@ class Search:
     optimizer: str
     budget: Budget
     seed: int
+    policy: Path | None = None
 
-    def run(self, jobs: int, progress: Callable[[Study], None]) -> Found:
+    def run(self, jobs: int, progress: Callable[[Study], None], *, keep: Path | None = None) -> Found:
         """Run it to the end of its budget; what the record holds is not evaluated again.
 
         Args:
             jobs: workers; 0: one a core, where the search is long enough for that.
             progress: called after every batch.
+            keep: a folder for what an agent learnt, which other searches can begin from.
 
         Raises:
+            InputError: this optimizer begins from no policy, or the policy cannot be read.
             RecordError: the record was made by other settings, or cannot be written.
         """
         with self._record() as record:
             facts = self._decided(record)
             budget = Budget(**facts["budget"])
-            optimizer = make(facts["optimizer"], self.problem.space, self.specs, facts["seed"], budget)
+            optimizer = self._optimizer(facts["optimizer"], facts["seed"], budget)
             workers = jobs or _workers(budget)
             with Pool(self.problem, workers, "processes" if workers > 1 else "threads") as pool:
                 study = Study(
                     self.problem, self.specs, pool, record, seed=facts["seed"], budget=budget, progress=progress
                 )
                 study.run(optimizer, stop="budget", batch=facts["batch"])
+            if keep is not None and isinstance(optimizer, Transferable):
+                optimizer.save(keep)
             if "seconds" not in record.facts():
                 record.write_fact("seconds", study.elapsed)
             return Found(study, facts["words"], facts["reason"], float(record.facts()["seconds"]))
+
+    def _optimizer(self, name: str, seed: int, budget: Budget) -> Optimizer:
+        optimizer = make(name, self.problem.space, self.specs, seed, budget)
+        if self.policy is not None:
+            if not isinstance(optimizer, Transferable):
+                raise InputError(f"{name} begins from no policy", place=str(self.policy), remedy="take seq2seq or gcn")
+            optimizer.load(self.policy)
+        return optimizer
 
     def _record(self) -> Record:
         return Record.open(self.path) if self.path.exists() else Record.begin(self.path, {"kind": "search"})

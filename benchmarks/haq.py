@@ -1,0 +1,169 @@
+"""Bits by layer against 4 bits throughout, at equal modelled cost: MobileNetV2's blocks on CIFAR-10.
+
+HAQ's claim, on two machines that are not here but modelled: a bit-serial accelerator for the edge and a spatial one for
+the cloud. Both arms have clipping calibrated on the same images, 8 bits in the first and the last layer, and the same
+epochs of quantization-aware training; bits are searched on validation images before any of it, and judged on the test
+images after it. The picture shows which bits each machine leaves to depthwise and to pointwise layers.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import matplotlib
+import orjson
+
+from automl_core.budget import Budget
+from automl_core.one_thread import one_thread
+from automl_core.runs import write_whole
+from automl_core.space import Point
+from figures import ROOT, Args, Figures, parse
+from nn_compression.bits import Bits
+from nn_compression.problems.bits_problem import BitsProblem
+from nn_compression.problems.budget import CostLimit
+from nn_compression.problems.candidate import Judging
+from nn_compression.problems.network import NetworkReference
+from nn_compression.quantization import quantize
+from nn_compression.schedule import Schedule
+from nn_compression.searching import Search
+from nn_compression.trained_weights import trained_weights, usual_schedule
+from nn_compression.training import evaluate, train
+
+UNIFORM = 4
+
+
+@dataclass(frozen=True)
+class HaqArgs(Args):
+    """The options of this benchmark."""
+
+    runs: Annotated[Path, "where searches and trained arms are kept"] = ROOT / "runs/haq"
+    model: Annotated[str, "of the zoo, with depthwise layers"] = "mobilenet_v2"
+    data: Annotated[str, "what it is for"] = "cifar10"
+    machines: Annotated[str, "modelled ones, with commas between; the first is held to the bar"] = "edge,cloud"
+    optimizer: Annotated[str, "who searches"] = "seq2seq"
+    evaluations: Annotated[int, "candidates of each search"] = 300
+    images: Annotated[int, "validation images of a candidate"] = 2000
+    epochs: Annotated[int, "of quantization-aware training, of both arms"] = 5
+    seeds: Annotated[int, "seeds, counted on from --seed"] = 3
+
+
+def uniform(problem: BitsProblem) -> Point:
+    """4 bits wherever bits are chosen."""
+    return {variable.name: UNIFORM for variable in problem.space.variables}
+
+
+def problem_of(machine: str, seed: int, args: HaqArgs) -> BitsProblem:
+    """A trained network at no more than what 4 bits throughout cost on a machine."""
+    schedule = usual_schedule(args.model)
+    if schedule is None:
+        sys.exit(f"{args.model} is not of the zoo")
+    reference = NetworkReference(
+        args.model, args.data, trained_weights(args.model, args.data, schedule, seed=seed), seed
+    )
+    judging = Judging(validation=args.images)
+    free = BitsProblem(reference, CostLimit("latency", 1.0), judging, hardware=machine)
+    limit = CostLimit("latency", free.cost_of(uniform(free)), relative=False)
+    return BitsProblem(reference, limit, judging, hardware=machine)
+
+
+def tuned(problem: BitsProblem, name: str, point: Point, seed: int, args: HaqArgs) -> float:
+    """Accuracy on the test images after quantization-aware training; kept."""
+    kept = args.runs / f"{name}.json"
+    if kept.exists():
+        return float(orjson.loads(kept.read_bytes())["accuracy"])
+    network = problem.network
+    model = quantize(network.model, problem.bits(point), problem.examiner.training_inputs)
+    model.requires_grad_(True)
+    schedule = Schedule(args.epochs, learning_rate=0.01, weight_decay=1e-4)
+    with one_thread():
+        train(model, network.data, schedule, seed=seed, checkpoint=args.runs / f"{name}.training")
+        accuracy = evaluate(model, network.data.test, network.data.task)
+    write_whole(kept, orjson.dumps({"accuracy": accuracy, "bits": dict(point)}))
+    return accuracy
+
+
+def found(problem: BitsProblem, machine: str, seed: int, args: HaqArgs) -> Point:
+    """The bits that a search ends with."""
+    path = args.runs / f"{machine}-{args.optimizer}-{seed}.sqlite"
+    search = Search(path, problem, problem.specs, args.optimizer, Budget(args.evaluations), seed)
+    best = search.run(1, lambda _: None).study.best
+    if best is None:
+        sys.exit(f"{path}: no candidate gave an accuracy")
+    return best.point
+
+
+def mean_bits(problem: BitsProblem, bits: Mapping[str, Bits], kind: str) -> tuple[float, float]:
+    """Mean bits of the weights and of the activations of the free layers of a kind."""
+    free = {name.rpartition(".")[0] for name in problem.grid.space.by_name}
+    pointwise = {"conv"} if kind == "pointwise" else {kind}
+    own = [bits[layer.name] for layer in problem.layers if layer.kind in pointwise and layer.name in free]
+    return statistics.mean(each.weights for each in own), statistics.mean(each.activations for each in own)
+
+
+def draw(chosen: Mapping[str, list[tuple[str, Bits]]], path: Path) -> None:
+    """Bits of weights and activations, layer by layer, for each machine; depthwise layers are marked."""
+    matplotlib.use("svg")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 2.6 * len(chosen)), layout="constrained")
+    for axes, (machine, layers) in zip(figure.subplots(len(chosen), squeeze=False)[:, 0], chosen.items(), strict=True):
+        places = range(len(layers))
+        colours = ["tab:orange" if kind == "depthwise" else "tab:blue" for kind, _ in layers]
+        axes.bar([place - 0.2 for place in places], [bits.weights for _, bits in layers], 0.4, color=colours)
+        activations = [bits.activations for _, bits in layers]
+        axes.bar([place + 0.2 for place in places], activations, 0.4, color=colours, alpha=0.45)
+        axes.set_title(f"{machine} (modelled): weights, and paler activations; depthwise layers in orange", fontsize=9)
+        axes.set_ylabel("bits")
+    axes.set_xlabel("layer")
+    figure.savefig(path)
+
+
+def quick(args: HaqArgs) -> HaqArgs:
+    """A small run on scikit-learn's digits."""
+    small = replace(args, runs=args.runs.with_name("haq_quick"), model="digits_net", data="digits", machines="edge")
+    return replace(small, optimizer="random", evaluations=12, images=200, epochs=1, seeds=1)
+
+
+def main() -> int:
+    """Search and train both arms, and say whether the bar was met."""
+    args = parse(HaqArgs, __doc__)
+    args = quick(args) if args.quick else args
+    args.runs.mkdir(parents=True, exist_ok=True)
+    table, chosen = Figures(args), {}
+    for position, machine in enumerate(args.machines.split(",")):
+        gains, bits_by_kind = [], []
+        for seed in range(args.seed, args.seed + args.seeds):
+            problem = problem_of(machine, seed, args)
+            point = found(problem, machine, seed, args)
+            arms = {"searched": point, "uniform": uniform(problem)}
+            accuracy = {name: tuned(problem, f"{machine}-{name}-{seed}", arm, seed, args) for name, arm in arms.items()}
+            gains.append(accuracy["searched"] - accuracy["uniform"])
+            bits = problem.bits(point)
+            chosen.setdefault(machine, [(layer.kind, bits[layer.name]) for layer in problem.layers])
+            kinds = {layer.kind for layer in problem.layers}
+            if "depthwise" in kinds:
+                bits_by_kind.append([mean_bits(problem, bits, kind) for kind in ("depthwise", "pointwise")])
+            costs = [problem.cost_of(arm) for arm in arms.values()]
+            print(f"{machine}, seed {seed}: {accuracy}, modelled latency {costs}", flush=True)
+        table.add(
+            f"{machine} (modelled): points over uniform {UNIFORM} bit, mean of {args.seeds} seeds",
+            statistics.mean(gains),
+            ">= 1" if position == 0 and not args.quick else None,
+        )
+        table.add(f"{machine} (modelled): the least of them", min(gains))
+        for at, kind in enumerate(("depthwise", "pointwise")) if bits_by_kind else ():
+            for part, what in enumerate(("weights", "activations")):
+                mean = statistics.mean(each[at][part] for each in bits_by_kind)
+                table.add(f"{machine} (modelled): mean bits of {kind} {what}", mean)
+    draw(chosen, args.runs / "bits.svg")
+    print(f"drawn: {args.runs / 'bits.svg'}")
+    return table.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -30,7 +30,7 @@ _UNITS = 3
 
 
 class _Polynomial(NamedTuple):
-    """``(both * i * o) // groups + made * o + squared * o * o + fixed``."""
+    """``both * (i / groups) * o + made * o + squared * o * o + fixed``."""
 
     both: int = 0
     made: int = 0
@@ -56,7 +56,7 @@ class _Sizes:
 
     def __init__(self, whole: Sequence[int], members: Sequence[Sequence[tuple[int, int]]], groups: Integers) -> None:
         """``members``: of each part, (position of the group, entries a channel)."""
-        self._slopes = np.zeros((len(groups), len(whole)), dtype=np.int64)
+        self._slopes = np.zeros((len(groups), len(whole)))  # floats multiply faster, and hold these numbers exactly
         for part, own in enumerate(members):
             for group, entries in own:
                 self._slopes[group, part] += entries
@@ -65,8 +65,8 @@ class _Sizes:
 
     def at(self, counts: Integers) -> Integers:
         """Shape (..., groups) to (..., parts)."""
-        sizes: Integers = self._full - (self._groups - counts) @ self._slopes
-        return sizes
+        lost: Integers = ((self._groups - counts) @ self._slopes).astype(np.int64)
+        return self._full - lost
 
 
 class LayerWidths:
@@ -90,6 +90,7 @@ class LayerWidths:
         self._inputs = _Sizes([layer.inputs for layer in layers], read, full)
         self._outputs = _Sizes([rule.made for rule in rules], made, full)
         self._divisor = np.array([layer.groups if layer.kind == "grouped" else 1 for layer in layers], dtype=np.int64)
+        self._undivided = bool((self._divisor == 1).all())
         self._weights = _columns([rule.weights for rule in rules])
         self._macs = _columns([rule.macs for rule in rules])
         self._biases = _columns([rule.biases for rule in rules])
@@ -110,7 +111,8 @@ class LayerWidths:
     def _value(self, columns: Integers, counts: Integers) -> Integers:
         inputs, outputs = self._inputs.at(counts), self._outputs.at(counts)
         both, made, squared, fixed = columns
-        value: Integers = both * inputs * outputs // self._divisor + (made + squared * outputs) * outputs + fixed
+        read = inputs if self._undivided else inputs // self._divisor  # grouped convolutions read multiples of it
+        value: Integers = (both * read + made + squared * outputs) * outputs + fixed
         return value
 
     def narrowed(self, counts: Integers) -> Iterator[Layer]:

@@ -34,7 +34,7 @@ _EDGES = np.array([mantissa * 2.0**exponent for exponent in range(-14, 6) for ma
 _LAGS = range(2, 65)
 """How far back a line may lie that resembles this one: the pixel above in a row-wise image of 64 columns at most."""
 _PROBED = 1024
-"""Lines on which the ways to read a matrix by lines are compared."""
+"""Lines, from the middle, on which the ways to read a matrix by lines are compared."""
 _MOST_LINES = 1 << 14
 """Lines that are read one by one, each in some 50 microseconds."""
 
@@ -138,11 +138,13 @@ _AS_ALL, _AS_NEAR, _AS_TOLD = range(3)
 
 
 def _by_lines(present: Flags) -> Piece:
-    """By the reading that is cheapest for its first lines."""
+    """By the reading that is cheapest for the lines in its middle."""
     readings = [each for each in _readings(present) if len(_turned(present, each)) <= _MOST_LINES]
 
     def bits_a_position(reading: _Reading) -> float:
-        probe = _turned(present, reading)[:_PROBED]
+        lines = _turned(present, reading)
+        start = max(0, len(lines) - _PROBED) // 2
+        probe = lines[start : start + _PROBED]
         return _line_piece(probe, reading).bits / probe.size
 
     best = min(readings, key=bits_a_position)

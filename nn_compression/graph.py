@@ -88,7 +88,7 @@ def trace(model: nn.Module, example_input: Tensor | tuple[Tensor, ...]) -> Netwo
     The model stays as it was, bit for bit: a copy runs that shares its parameters. Data flow is followed through every
     operation, whatever Python code is between the layers; matrix products outside the known layers are counted too, at
     the innermost module that computes them. A layer that runs several times is one node: its MACs are added up, its
-    weights count once.
+    weights count once. Only edges are lost where numbers leave torch on their way (numpy, ``tolist``).
 
     Args:
         model: any module.

@@ -14,9 +14,9 @@ from torch.nn.parameter import is_lazy
 
 from automl_core.errors import InputError
 from automl_core.space import Edge
-from nn_compression.channel_axes import channel_dimension, norm_channels
 from nn_compression.data_flow import DataFlow, Origin, Product, merged, tensors_in
 from nn_compression.execution import example_inputs, failed_run, without_fused_attention
+from nn_compression.inventory import Inventory
 from nn_compression.layer import Layer, OtherParameters
 from nn_compression.layer_kinds import KnownLayer, bare_shape, known_layer
 
@@ -44,7 +44,8 @@ def record(
             f"{type(model).__name__} has no layer that multiplies weights",
             remedy="give a model with convolutions, linear or recurrent layers",
         )
-    return tuple(recording.finished()), tuple(recording.edges()), tuple(recording.rest())
+    inventory = Inventory(duplicate)
+    return tuple(recording.finished(inventory)), tuple(recording.edges()), tuple(inventory.rest())
 
 
 def _check_followable(model: nn.Module) -> None:
@@ -107,7 +108,7 @@ class _Products:
 
     def __init__(self, name: str, first: Product) -> None:
         self.name, self.first = name, first
-        self.macs = self.calls = 0
+        self.macs = 0
         self.constants: set[str] = set()
 
 
@@ -120,7 +121,6 @@ class _Recording:
         self._running: list[str] = []
         self._edges: dict[tuple[str, str], str] = {}
         self._flow = DataFlow(self._found)
-        self._tensors = {name: tensor for name, tensor in (*model.named_parameters(), *model.named_buffers())}
 
     # Running.
 
@@ -131,7 +131,7 @@ class _Recording:
             InputError: it fails; the innermost module that was running is named.
         """
         inputs = tuple(tensor.clone() for tensor in inputs)
-        for name, tensor in self._tensors.items():
+        for name, tensor in (*self.model.named_parameters(), *self.model.named_buffers()):
             self._flow.originate(tensor, Origin(constants={name}))
         for tensor in inputs:
             self._flow.originate(tensor, Origin(given=True))
@@ -156,7 +156,7 @@ class _Recording:
                 hook.remove()
 
     def _watched(self, name: str, module: nn.Module, known: KnownLayer | None) -> tuple[Any, Any]:
-        signature = inspect.signature(module.forward)
+        signature = inspect.signature(module.forward) if known is not None else None
 
         def before(_: nn.Module, args: Any, kwargs: Any) -> None:
             self._running.append(name)
@@ -164,7 +164,7 @@ class _Recording:
                 self._flow.paused += 1
 
         def after(_: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-            if known is not None:
+            if known is not None and signature is not None:
                 self._flow.paused -= 1
                 if not self._flow.paused:
                     self._called(name, known, signature.bind(*args, **kwargs).arguments, output)
@@ -175,10 +175,11 @@ class _Recording:
     def _called(self, name: str, known: KnownLayer, given: Mapping[str, Any], output: Any) -> None:
         """A known layer ran: what it read leads to it, and what it made comes from it alone."""
         made = tensors_in(output)
-        if name not in self.layers:
+        call = self.layers.get(name)
+        if not isinstance(call, _Call):
             read = tensors_in(list(given.values()))[0]
-            self.layers[name] = _Call(name, known, (known.bare_shape(read), known.bare_shape(made[0])))
-        call = self.layers[name]
+            call = _Call(name, known, (known.bare_shape(read), known.bare_shape(made[0])))
+            self.layers[name] = call
         call.macs += known.macs(given, made[0])
         call.calls += 1
         for position, value in enumerate(given.values()):
@@ -196,7 +197,6 @@ class _Recording:
         part = self.layers.pop(name, None) or _Products(name, product)
         self.layers[name] = part  # last, for what it multiplies comes from layers that ran meanwhile
         part.macs += product.macs
-        part.calls = 1
         if isinstance(part, _Products):
             part.constants |= product.constants
         self._lead({layer: role for layer, role in product.layers.items() if layer != name}, name, None)
@@ -217,82 +217,26 @@ class _Recording:
         for (source, target), role in self._edges.items():
             yield Edge(source, target, role)
 
-    def finished(self) -> Iterator[Layer]:
-        """The layers, with their parameters counted."""
-        self._held: set[int] = set()
+    def finished(self, inventory: Inventory) -> Iterator[Layer]:
+        """The layers, with what they hold."""
         for part in self.layers.values():
-            yield self._known(part) if isinstance(part, _Call) else self._other(part)
-
-    def _known(self, call: _Call) -> Layer:
-        weights = biases = shared = 0
-        for name, tensor in self.model.get_submodule(call.name).named_parameters():
-            before = id(tensor) in self._held
-            self._held.add(id(tensor))
-            if "bias" in name:
-                biases += 0 if before else tensor.numel()
-            else:
-                weights += tensor.numel()
-                shared += tensor.numel() if before else 0
-        kind, (read, made) = call.kind, call.shapes
-        sizes = (kind.inputs, kind.outputs, kind.kernel, kind.stride, kind.groups)
-        return Layer(
-            call.name, kind.kind, *sizes, weights, biases, call.macs, read, made, call.calls, shared, kind.square
-        )
-
-    def _other(self, part: _Products) -> Layer:
-        weights = 0
-        for name in sorted(part.constants):
-            tensor = self._tensors[name]
-            if isinstance(tensor, nn.Parameter) and id(tensor) not in self._held:
-                self._held.add(id(tensor))
-                weights += tensor.numel()
-        read, made = part.first.factor, part.first.output
-        inputs, outputs = (int(tensor.shape[-1]) if tensor.dim() else 1 for tensor in (read, made))
-        shapes = (bare_shape(read), bare_shape(made))
-        return Layer(part.name, "other", inputs, outputs, (), (), 1, weights, 0, part.macs, *shapes)
-
-    def rest(self) -> Iterator[OtherParameters]:
-        """What is in no layer; after :meth:`finished`."""
-        saved = self.model.state_dict(keep_vars=True)
-        for name, module in self.model.named_modules():
-            own = {
-                f"{name}.{key}" if name else key: tensor
-                for key, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
-            }
-            left = {key: tensor for key, tensor in own.items() if key in saved and id(tensor) not in self._held}
-            self._held.update(map(id, left.values()))
-            yield from _others(name, module, left)
+            yield _known(part, inventory) if isinstance(part, _Call) else _other(part, inventory)
 
 
 _ROLES = {"lstm": "state", "gru": "state", "rnn": "state", "attention": "memory"}
 """The role of what a layer is given beside its first argument."""
 
 
-def _others(name: str, module: nn.Module, left: Mapping[str, Tensor]) -> Iterator[OtherParameters]:
-    """Of one module: a norm as a whole, everything else tensor by tensor."""
-    channels = norm_channels(module)
-    if channels is not None and left:
-        sizes = {
-            key: sum(tensor.numel() for tensor in left.values() if _floats(tensor) and _trained(tensor) == key)
-            for key in (True, False)
-        }
-        yield OtherParameters(name, "norm", sizes[True], sizes[False], channels)
-        return
-    for key, tensor in left.items():
-        if _trained(tensor):
-            kind = "unused" if known_layer(module) is not None else "parameter"
-            yield OtherParameters(key, kind, tensor.numel(), 0, _spread(tensor))  # type: ignore[arg-type]
-        elif _floats(tensor):
-            yield OtherParameters(key, "buffer", 0, tensor.numel(), _spread(tensor))
+def _known(call: _Call, inventory: Inventory) -> Layer:
+    kind, (weights, biases, shared) = call.kind, inventory.of_layer(call.name)
+    sizes = (kind.inputs, kind.outputs, kind.kernel, kind.stride, kind.groups)
+    read, made = call.shapes
+    return Layer(call.name, kind.kind, *sizes, weights, biases, call.macs, read, made, call.calls, shared, kind.square)
 
 
-def _trained(tensor: Tensor) -> bool:
-    return isinstance(tensor, nn.Parameter)
-
-
-def _floats(tensor: Tensor) -> bool:
-    return tensor.is_floating_point()
-
-
-def _spread(tensor: Tensor) -> int:
-    return int(tensor.shape[channel_dimension(tensor)]) if tensor.dim() else 1
+def _other(part: _Products, inventory: Inventory) -> Layer:
+    read, made = part.first.factor, part.first.output
+    inputs, outputs = (int(tensor.shape[-1]) if tensor.dim() else 1 for tensor in (read, made))
+    weights = inventory.of_factors(part.constants).weights
+    shapes = (bare_shape(read), bare_shape(made))
+    return Layer(part.name, "other", inputs, outputs, (), (), 1, weights, 0, part.macs, *shapes)

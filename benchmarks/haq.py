@@ -62,9 +62,8 @@ def problem_of(machine: str, seed: int, args: HaqArgs) -> BitsProblem:
     schedule = usual_schedule(args.model)
     if schedule is None:
         sys.exit(f"{args.model} is not of the zoo")
-    reference = NetworkReference(
-        args.model, args.data, trained_weights(args.model, args.data, schedule, seed=seed), seed
-    )
+    weights = trained_weights(args.model, args.data, schedule, seed=seed)
+    reference = NetworkReference(args.data, args.model, weights, seed=seed)
     judging = Judging(validation=args.images)
     free = BitsProblem(reference, CostLimit("latency", 1.0), judging, hardware=machine)
     limit = CostLimit("latency", free.cost_of(uniform(free)), relative=False)

@@ -49,7 +49,9 @@ def channels(model: str, data: str, args: TransferArgs) -> ChannelProblem:
     if schedule is None:
         sys.exit(f"{model} is not of the zoo")
     weights = trained_weights(model, data, schedule, seed=args.seed)
-    return ChannelProblem(NetworkReference(model, data, weights, args.seed), BUDGET, Judging(validation=args.images))
+    return ChannelProblem(
+        NetworkReference(data, model, weights, seed=args.seed), BUDGET, Judging(validation=args.images)
+    )
 
 
 def until(trials: list[Trial], metric: str, reward: float) -> int:

@@ -20,7 +20,7 @@ from nn_compression.problems.coded_bytes import float_bytes, quantized_bytes
 from nn_compression.problems.costs import Cost, Table, TableCost
 from nn_compression.problems.network import NetworkReference
 from nn_compression.problems.network_problem import NetworkProblem, network_space
-from nn_compression.quantization import Calibration, QuantizedWeight, quantizable
+from nn_compression.quantization import Calibration, quantizable
 from nn_compression.quantized_layers import rounds_inputs, weights_of
 
 __all__ = ["LEAST_BITS", "BitsProblem"]
@@ -119,11 +119,11 @@ class BitsProblem(NetworkProblem):
         at = {variable.name: column for column, variable in enumerate(self.grid.space.variables)}
         tables, weighed = [], set()
         for layer in self.layers:
-            weights = weights_of(self.network.model.get_submodule(layer.name))
-            weighed |= {f"{layer.name}.{key}" for key, _ in weights}
+            keys = [key for key, _ in weights_of(self.network.model.get_submodule(layer.name))]
+            weighed |= {f"{layer.name}.{key}" for key in keys}
             column = at.get(f"{layer.name}.weight_bits")
             widths = [MOST_BITS] if column is None else [int(width) for width in self.grid.values[column]]
-            costs = [quantized_bytes([QuantizedWeight.of(weight, width) for _, weight in weights]) for width in widths]
+            costs = [quantized_bytes(self._calibration.rounded(layer.name, width).values()) for width in widths]
             tables.append(Table((), np.array(costs[0])) if column is None else Table((column,), np.array(costs)))
         rest = [tensor for name, tensor in self.network.model.state_dict().items() if name not in weighed]
         floats = sum(float_bytes(tensor) for tensor in rest if tensor.is_floating_point() and tensor.numel())
@@ -155,7 +155,7 @@ class BitsProblem(NetworkProblem):
     def _calibration(self) -> Calibration:
         names = [layer.name for layer in self.layers if self._takes_bits(layer)]
         forward = self.network.data.task.forward
-        return Calibration(self.network.model, self.examiner.training_inputs, layers=names, forward=forward)
+        return Calibration(self.network.model, self.examiner.training_inputs.cpu(), layers=names, forward=forward)
 
     def build(self, point: Point) -> nn.Module:
         """The network with rounded weights and activations."""

@@ -11,7 +11,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from automl_core.errors import EvaluationError, SizewiseError
+from automl_core.errors import EvaluationError, InputError
 from automl_core.specs import Spec
 from nn_compression.data import SettledData, Split
 from nn_compression.devices import best_device
@@ -118,8 +118,10 @@ def faults_of_the_network() -> Iterator[None]:
     """
     try:
         yield
-    except SizewiseError:
+    except EvaluationError:
         raise
+    except InputError as error:
+        raise EvaluationError(error.problem, place=error.place, remedy=error.remedy) from error
     except Exception as error:  # the code is the user's: anything may come
         said = str(error).strip().splitlines()
         raise EvaluationError(f"{type(error).__name__}{': ' + said[0] if said else ''}") from error

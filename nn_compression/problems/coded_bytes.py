@@ -6,7 +6,7 @@ the end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ def position_bits(share: Array) -> Array:
     return np.where(share >= 1, 0.0, bits)
 
 
-def quantized_bytes(weights: Sequence[QuantizedWeight]) -> float:
+def quantized_bytes(weights: Iterable[QuantizedWeight]) -> float:
     """Bytes of integers and scales."""
     bits = 0.0
     for weight in weights:

@@ -55,7 +55,8 @@ class NetworkProblem(ABC):
         if not space.variables:
             raise InputError("there is nothing to choose in this network", remedy="keep fewer of its layers (--keep)")
         self.grid = Grid(space)
-        self.cost = self._cost()
+        with one_thread():
+            self.cost = self._cost()
         self.base_cost = self._base_cost()
         self.bound = limit.bound(self.base_cost)
         unit = METRICS[limit.metric]

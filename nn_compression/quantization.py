@@ -131,7 +131,7 @@ class Calibration:
         for name, layer_bits in bits.items():
             if layer_bits != FLOAT:
                 layer = _turned(self._scratch.layers[name])
-                layer.hold(layer_bits, self._rounded(name, layer_bits.weights), ranges.get(name))
+                layer.hold(layer_bits, self.rounded(name, layer_bits.weights), ranges.get(name))
         return self._scratch.model
 
     def _ranges(self, bits: Mapping[str, Bits]) -> dict[str, ActivationRange]:
@@ -141,7 +141,8 @@ class Calibration:
         widths = {name: layer_bits.activations for name, layer_bits in bits.items()}
         return {name: self.range(name, width) for name, width in widths.items() if width < FLOAT_BITS}
 
-    def _rounded(self, name: str, bits: int) -> Mapping[str, QuantizedWeight]:
+    def rounded(self, name: str, bits: int) -> Mapping[str, QuantizedWeight]:
+        """The rounded weights of a layer, by parameter; none where they stay floats."""
         if bits == FLOAT_BITS:
             return {}
         if (name, bits) not in self._weights:

@@ -44,62 +44,72 @@ class DesignShapes:
         self, model: nn.Module, example_input: Tensor | Sequence[Tensor], groups: Sequence[ChannelGroup]
     ) -> None:
         self.groups = {group.name: group for group in groups}
-        self.operations = record(model, example_input)
+        self._network = model, example_input, groups
+        self._recordings: dict[frozenset[tuple[str, int]], tuple[Operation, ...]] = {}
+        self._begun = self._first_counts(self._pruned({}))
+        self.operations = self._record({})
         sizes = [_sizes(operation) for operation in self.operations]
         self._starts = np.cumsum([0, *(len(part) for part in sizes)])
-        self._whole: _Sizes = np.concatenate(sizes)
-        self._growth = np.zeros((len(groups), len(self._whole)), np.int64)
+        self._first: _Sizes = np.concatenate(sizes)
+        self._growth = np.zeros((len(groups), len(self._first)))
         for row, group in enumerate(groups):
-            if len(group.counts()) > 1:
-                self._growth[row] = self._growth_with(model, example_input, groups, group)
-        self._check(model, example_input, groups)
+            smaller = [count for count in group.counts() if count < self._begun[group.name]]
+            if smaller:
+                self._growth[row] = self._growth_with(group, smaller[-1])
+        self._check()
+        self._recordings.clear()
 
-    def _growth_with(
-        self,
-        model: nn.Module,
-        example_input: Tensor | Sequence[Tensor],
-        groups: Sequence[ChannelGroup],
-        group: ChannelGroup,
-    ) -> _Sizes:
-        count = group.counts()[-2]
-        change, removed = (
-            self._whole - self._recorded(model, example_input, groups, [(group, count)]),
-            group.channels - count,
-        )
-        if (change % removed).any():
-            raise _uneven(group.name)
-        return np.asarray(change // removed)
+    def _first_counts(self, whole: Sequence[Operation]) -> dict[str, int]:
+        """The channels to begin with: all, or the next fewer where pruning replaces a module.
 
-    def _recorded(
-        self,
-        model: nn.Module,
-        example_input: Tensor | Sequence[Tensor],
-        groups: Sequence[ChannelGroup],
-        counts: Sequence[tuple[ChannelGroup, int]],
-    ) -> _Sizes:
-        kept = {group.name: _some(group, count) for group, count in counts}
-        operations = record(prune(model, groups, kept), example_input)
-        if [operation.name for operation in operations] != [operation.name for operation in self.operations]:
-            raise _uneven(counts[0][0].name)
+        An attention that lost heads computes with other operations than torch's own; it is taken to do so with all its
+        heads, too.
+        """
+        first = {name: group.channels for name, group in self.groups.items()}
+        for name, group in self.groups.items():
+            fewer = group.counts()[-2:][0]
+            if fewer < group.channels and _names(self._pruned({name: fewer})) != _names(whole):
+                first[name] = fewer
+        return first
+
+    def _record(self, counts: Counts) -> tuple[Operation, ...]:
+        return self._pruned({**self._begun, **counts})
+
+    def _pruned(self, counts: Counts) -> tuple[Operation, ...]:
+        model, example_input, groups = self._network
+        fewer = {name: count for name, count in counts.items() if count < self.groups[name].channels}
+        key = frozenset(fewer.items())
+        if key not in self._recordings:
+            kept = {name: _some(self.groups[name], count) for name, count in fewer.items()}
+            self._recordings[key] = record(prune(model, groups, kept) if kept else model, example_input)
+        return self._recordings[key]
+
+    def _growth_with(self, group: ChannelGroup, count: int) -> NDArray[np.float64]:
+        """What each size grows by with a channel; a share of one where channels come in heads."""
+        change = self._first - self._recorded({group.name: count})
+        return np.asarray(change / (self._begun[group.name] - count))
+
+    def _recorded(self, counts: dict[str, int]) -> _Sizes:
+        operations = self._record(counts)
+        if _names(operations) != _names(self.operations):
+            raise _uneven(next(iter(counts)))
         return np.concatenate([_sizes(operation) for operation in operations])
 
-    def _check(
-        self, model: nn.Module, example_input: Tensor | Sequence[Tensor], groups: Sequence[ChannelGroup]
-    ) -> None:
-        """The smallest network is recorded, too: products of two groups' channels would show there."""
-        least = [(group, group.counts()[0]) for group in groups]
-        if (
-            least
-            and (
-                self._recorded(model, example_input, groups, least)
-                != self._sizes_at({group.name: count for group, count in least})
-            ).any()
-        ):
-            raise _uneven(least[0][0].name)
+    def _check(self) -> None:
+        """Two smaller networks are recorded, too: products of two groups' channels, or steps, would show there."""
+        if not self.groups:
+            return
+        for place in (lambda count: 0, lambda count: count // 2):
+            counts = {name: group.counts()[place(len(group.counts()))] for name, group in self.groups.items()}
+            counts = {name: min(count, self._begun[name]) for name, count in counts.items()}
+            if (self._recorded(counts) != self._sizes_at(counts)).any():
+                raise _uneven(next(iter(counts)))
 
     def _sizes_at(self, counts: Counts) -> _Sizes:
-        removed = np.array([counts.get(name, group.channels) - group.channels for name, group in self.groups.items()])
-        return np.asarray(self._whole + removed @ self._growth) if len(removed) else self._whole
+        added = [counts.get(name, group.channels) - self._begun[name] for name, group in self.groups.items()]
+        if not added:
+            return self._first
+        return np.rint(self._first + np.array(added) @ self._growth).astype(np.int64)
 
     def at(self, counts: Counts, positions: Sequence[int] | None = None) -> dict[int, Operation]:
         """Operations of the network with these channels kept, by position; all of them unless some are asked for."""
@@ -115,6 +125,10 @@ class DesignShapes:
         touched = [self._growth[:, self._starts[at] : self._starts[at + 1]].any(axis=1) for at in positions]
         some = np.any(touched, axis=0) if touched else np.zeros(len(self.groups), bool)
         return tuple(name for name, present in zip(self.groups, some, strict=True) if present)
+
+
+def _names(operations: Sequence[Operation]) -> list[str]:
+    return [operation.name for operation in operations]
 
 
 def _some(group: ChannelGroup, count: int) -> Tensor:

@@ -280,6 +280,20 @@ def _softmax(call: Call) -> str:
     return str(call.builder.add("Softmax", [call.first()], axis=int(call.argument(1, "dim", -1) or -1)))
 
 
+def _attention(call: Call) -> str:
+    """As torch exports it: query and key scaled before their product."""
+    query, key, value = (call.argument(place, name) for place, name in enumerate(("query", "key", "value")))
+    mask, causal = call.argument(3, "attn_mask"), bool(call.argument(5, "is_causal", False))
+    add, scale = call.builder.add, call.builder.constant(np.array(0.5, np.float32))
+    turned = add(
+        "Transpose", [call.value(key)], perm=[*range(len(key.shape) - 2), len(key.shape) - 1, len(key.shape) - 2]
+    )
+    product = add("MatMul", [add("Mul", [call.value(query), scale]), add("Mul", [turned, scale])])
+    if isinstance(mask, Shaped) or causal:
+        product = add("Add", [product, call.builder.weight([query.shape[-2], key.shape[-2]])])
+    return str(add("MatMul", [add("Softmax", [product], axis=-1), call.value(value)]))
+
+
 def _embedding(call: Call) -> str:
     indices, weight = call.argument(0, "input"), call.argument(1, "weight")
     return str(call.builder.add("Gather", [call.builder.weight(weight.shape), call.value(indices)]))
@@ -345,6 +359,7 @@ _HANDLERS: Mapping[str, Handler] = {
     **dict.fromkeys(("cat", "concat", "concatenate"), _cat),
     **dict.fromkeys(("matmul", "bmm", "__matmul__"), _matmul),
     "softmax": _softmax,
+    "scaled_dot_product_attention": _attention,
     "embedding": _embedding,
     "lstm": _recurrent("LSTM", 4),
     "gru": _recurrent("GRU", 3),

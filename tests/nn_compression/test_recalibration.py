@@ -21,6 +21,7 @@ def a_net() -> nn.Sequential:
 def test_statistics_are_torchs_own_cumulative_mean() -> None:
     net, twin = a_net(), a_net()
     net[1].running_mean.fill_(9)
+    net[1].num_batches_tracked.fill_(7)  # of training: they must not count
     recalibrate(net.eval(), IMAGES, batch=20)
     for norm in (twin[1], twin[5]):
         norm.momentum = None

@@ -37,12 +37,12 @@ class NetworkGraph:
         """Layers by their names."""
         return {layer.name: layer for layer in self.layers}
 
-    @property
+    @cached_property
     def macs(self) -> int:
         """Multiply-accumulates of one example."""
         return sum(layer.macs for layer in self.layers)
 
-    @property
+    @cached_property
     def weights(self) -> int:
         """Multiplying parameters, each once."""
         return sum(layer.weights - layer.shared for layer in self.layers)

@@ -151,13 +151,11 @@ def _judged(source: Path, path: Path, calibration: Tensor, score: Callable[[Run]
 
 def _verdict(found: tuple[_Pair, _Pair], output: Path, largest_drop: float, sign: float, unit: str) -> tuple[str, bool]:
     (floats, integers), (before, after) = found
+    factor = f"{floats / integers:.2f} times as fast"
     times = f"{integers * 1e3:.3g} ms against {floats * 1e3:.3g} ms in floats"
     metrics = f"{after:.4g} {unit} against {before:.4g} {unit}"
     if integers >= _FASTER * floats:
         return f"int8: no faster here ({times}), so not kept", False
     if not sign * (before - after) <= largest_drop:
-        return (
-            f"int8: {floats / integers:.2f} times as fast ({times}), but too inaccurate ({metrics}), so not kept",
-            False,
-        )
-    return f"int8: {floats / integers:.2f} times as fast ({times}), {metrics}: kept as {output.name}", True
+        return f"int8: {factor} ({times}), but too inaccurate ({metrics}), so not kept", False
+    return f"int8: {factor} ({times}), {metrics}: kept as {output.name}", True

@@ -1,4 +1,4 @@
-"""The command ``compare``: optimizers on circuits and on toys, at equal evaluations.
+"""The command ``compare``: optimizers on circuits, networks and toys, at equal evaluations.
 
 Imports stand inside the functions, so that ``--help`` does not wait for ngspice, numpy or matplotlib.
 """
@@ -24,14 +24,20 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
-_TOY = "toy:"
+_TOY, _NETWORK = "toy:", "net:"
 _SUMMARY = "comparison.json"
 _PACKAGES = ("numpy", "scipy", "cmaes", "pymoo", "optuna", "botorch", "torch", "stable-baselines3")
 
 
 def compare(
     problems: Annotated[
-        list[str], typer.Argument(metavar="SPEC...", help="Spec files; or toys, as in toy:rosenbrock.")
+        list[str],
+        typer.Argument(
+            metavar="SPEC...",
+            help="Spec files of circuits; networks of the zoo, as net:NETWORK:METHOD:BUDGET (METHOD: channels, bits, "
+            "sparsity or joint; net:digits_net:channels:macs=0.5), or a YAML file with the keys network, data, weights, "
+            "method and budget for one of your own; toys, as in toy:rosenbrock.",
+        ),
     ],
     optimizers: Annotated[
         str, typer.Option(help="Names with commas between; NAME:EVALUATIONS for one with a budget of its own.")
@@ -45,7 +51,7 @@ def compare(
         Literal["met", "budget"], typer.Option(help="End a study when all specs are met, or when the budget is spent.")
     ] = "budget",
     timeout: Annotated[
-        float | None, typer.Option(min=0.001, help="Seconds an evaluation may take; 20 times its measured cost.")
+        float | None, typer.Option(min=0.001, help="Seconds a simulation may take; 20 times its measured cost.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The run folder, new or begun; runs/compare-N by default.")
@@ -58,7 +64,7 @@ def compare(
 
     contestants = _contestants(optimizers, budget)
     begun = output is not None and (output / _SUMMARY).is_file()
-    entries = [_entry(problem, output if begun else None, timeout) for problem in problems]
+    entries = [_entry(problem, output if begun else None, timeout, quiet=json) for problem in problems]
 
     def plan(folder: Path) -> Comparison:
         return Comparison(folder, entries, contestants, range(seeds), stop)
@@ -92,16 +98,33 @@ def _contestants(optimizers: str, budget: str) -> list[Contestant]:
     return contestants
 
 
-def _entry(problem: str, folder: Path | None, timeout: float | None) -> Entry:
+def _entry(problem: str, folder: Path | None, timeout: float | None, *, quiet: bool) -> Entry:
     from automl_core.contest import Entry
 
     if problem.startswith(_TOY):
         name = problem.removeprefix(_TOY)
         toy = _toy(name)
         return Entry(name, toy, toy.specs)
+    if (network := _network(problem)) is not None:
+        from nn_compression.contest_entry import network_entry
+
+        return network_entry(network, folder, told=None if quiet else lambda line: say(make_console(160), line))
     from circuits.contest_entry import circuit_entry
 
     return circuit_entry(Path(problem), folder, limit_seconds=timeout)
+
+
+def _network(problem: str) -> str | None:
+    """What names a network: behind ``net:``, or a YAML file of one; ``None`` for a circuit."""
+    if problem.startswith(_NETWORK):
+        return problem.removeprefix(_NETWORK)
+    from automl_core.errors import InputError
+    from automl_core.located_yaml import read_yaml
+
+    try:
+        return problem if "network" in read_yaml(Path(problem)).tree else None
+    except InputError:
+        return None  # whoever reads circuits says what is wrong with it
 
 
 def _toy(name: str) -> Any:

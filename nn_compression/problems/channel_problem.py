@@ -125,6 +125,7 @@ class ChannelProblem(NetworkProblem):
         table = LatencyTable(self.table)
         latency = NetworkLatency(self.network.model, self.network.example_input, self.groups, table)
         cost = timed(latency, self.grid)
+        self.table.parent.mkdir(parents=True, exist_ok=True)
         table.save()
         self._whole_seconds = latency.seconds()
         return cost

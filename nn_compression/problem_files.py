@@ -1,0 +1,182 @@
+"""A problem of compression in words: ``digits_net:channels:macs=0.5``, or a YAML file for a network of one's own.
+
+The file::
+
+    network: my_model:network       # as `sizewise compress` takes it
+    data: my_data:data
+    weights: my_model.safetensors   # beside this file
+    method: channels                # or bits, sparsity, joint
+    budget: macs=0.5
+    round_to: 8                     # of channels and joint; keep: [layer, ...] and hardware: edge as for `compress`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from automl_core.errors import InputError
+from automl_core.located_yaml import LocatedYaml, read_yaml
+from automl_core.nearest import did_you_mean
+from nn_compression.problems.bits_problem import BitsProblem
+from nn_compression.problems.budget import CostLimit
+from nn_compression.problems.channel_problem import ChannelProblem
+from nn_compression.problems.joint_problem import JointProblem
+from nn_compression.problems.network import NetworkReference
+from nn_compression.problems.network_problem import NetworkProblem
+from nn_compression.problems.sparsity_problem import SparsityProblem
+from nn_compression.references import zoo_model
+from nn_compression.user_code import is_user_reference
+
+__all__ = ["SEARCHES", "ProblemSpec", "parse_problem", "read_problem"]
+
+Search: TypeAlias = Literal["channels", "bits", "sparsity", "joint"]
+
+_Make: TypeAlias = "Callable[[NetworkReference, CostLimit, ProblemSpec, Path | None], NetworkProblem]"
+
+
+@dataclass(frozen=True)
+class ProblemSpec:
+    """What is to be searched.
+
+    Args:
+        network: as :func:`nn_compression.references.load_model` takes it.
+        data: as :func:`nn_compression.references.load_data` takes it.
+        method: a name of :data:`SEARCHES`.
+        budget: what a design may cost.
+        weights: a safetensors file; ``None``: the zoo's network, trained as usual.
+        keep: layers that stay as they are.
+        round_to: channels that are kept are multiples of this.
+        hardware: whose latency or energy is modelled.
+        seed: of the validation split and of the training.
+    """
+
+    network: str
+    data: str
+    method: Search
+    budget: CostLimit
+    weights: Path | None = None
+    keep: tuple[str, ...] = ()
+    round_to: int = 1
+    hardware: str = "edge"
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """For tables and folders."""
+        words = (self.network.replace(":", "."), self.method, str(self.budget).partition(" ")[0])
+        return "-".join(words).replace("=", "")
+
+    def problem(self, weights: Path, table: Path | None = None) -> NetworkProblem:
+        """The problem.
+
+        Args:
+            weights: of the network.
+            table: a file of measured latencies, where these are the budget.
+
+        Raises:
+            InputError: the network cannot be loaded, or the budget cannot be reached.
+        """
+        reference = NetworkReference(self.data, self.network, weights, seed=self.seed)
+        return SEARCHES[self.method](reference, self.budget, self, table)
+
+
+SEARCHES: Mapping[Search, _Make] = {
+    "channels": lambda network, limit, spec, table: ChannelProblem(
+        network, limit, keep=spec.keep, round_to=spec.round_to, table=table
+    ),
+    "bits": lambda network, limit, spec, _: BitsProblem(network, limit, keep=spec.keep, hardware=spec.hardware),
+    "sparsity": lambda network, limit, spec, _: SparsityProblem(network, limit, keep=spec.keep),
+    "joint": lambda network, limit, spec, _: JointProblem(network, limit, keep=spec.keep, round_to=spec.round_to),
+}
+"""What can be searched, by name."""
+
+
+def parse_problem(text: str) -> ProblemSpec:
+    """Read ``NETWORK:METHOD:BUDGET``, of a network of the zoo.
+
+    Raises:
+        InputError: it cannot be read, or there is no such network or method.
+    """
+    network, _, rest = text.partition(":")
+    method, _, budget = rest.partition(":")
+    if not budget:
+        remedy = (
+            "write NETWORK:METHOD:BUDGET, as in digits_net:channels:macs=0.5; a network of your own takes a YAML file"
+        )
+        raise InputError(f"this is no problem: {text!r}", place=text, remedy=remedy)
+    entry, _ = zoo_model(network)
+    return ProblemSpec(network, entry.data, _method(method, text), CostLimit.parse(budget))
+
+
+def _method(name: str, place: str) -> Search:
+    for known in SEARCHES:
+        if known == name:
+            return known
+    raise InputError(
+        f"nothing is searched by {name!r}", place=place, remedy=did_you_mean(name, SEARCHES, "the methods")
+    )
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    network: str
+    data: str | None = None
+    weights: str | None = None
+    method: str = "channels"
+    budget: str = "macs=0.5"
+    keep: tuple[str, ...] = ()
+    round_to: int = 1
+    hardware: str = "edge"
+    seed: int = 0
+
+
+def read_problem(path: Path) -> ProblemSpec:
+    """Read a problem from its file.
+
+    Raises:
+        InputError: with file, line and value: whatever is wrong with it.
+    """
+    source = read_yaml(path)
+    try:
+        document = _Document.model_validate(source.tree)
+    except ValidationError as error:
+        raise _explained(source, error) from None
+    own = is_user_reference(document.network)
+    for key, given in (("data", document.data), ("weights", document.weights)):
+        if own and given is None:
+            raise InputError(f"a network of your own needs its {key}", place=str(path), remedy=f"add `{key}:`")
+    return replace(
+        ProblemSpec(
+            document.network,
+            document.data or zoo_model(document.network)[0].data,
+            _method(document.method, source.place(("method",))),
+            _limit(document.budget, source.place(("budget",))),
+        ),
+        weights=None if document.weights is None else path.parent / document.weights,
+        keep=document.keep,
+        round_to=document.round_to,
+        hardware=document.hardware,
+        seed=document.seed,
+    )
+
+
+def _limit(text: str, place: str) -> CostLimit:
+    try:
+        return CostLimit.parse(text)
+    except InputError as error:
+        raise InputError(error.problem, place=place, remedy=error.remedy) from None
+
+
+def _explained(source: LocatedYaml, error: ValidationError) -> InputError:
+    first = error.errors()[0]
+    place, name = source.place(first["loc"]), str(first["loc"][0]) if first["loc"] else ""
+    if first["type"] == "extra_forbidden":
+        remedy = did_you_mean(name, _Document.model_fields, "the keys")
+        return InputError(f"unknown key {name!r}", place=place, remedy=remedy)
+    return InputError(f"{name}: {first['msg']}", place=place, remedy="correct this value")

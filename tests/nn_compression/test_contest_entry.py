@@ -1,0 +1,108 @@
+"""Networks in a comparison: from words or a file, trained once, the same in every process."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+from safetensors.torch import save_model
+
+from automl_core.contest import Contest
+from automl_core.errors import InputError, RecordError
+from automl_core.record import Record
+from nn_compression.contest_entry import network_entry
+from nn_compression.problem_files import parse_problem, read_problem
+from nn_compression.problems.budget import CostLimit
+from nn_compression.references import load_model
+
+FILE = """\
+network: digits_net
+weights: mine.safetensors
+budget: macs=0.4
+round_to: 4
+keep: [conv1]
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A problem file with weights beside it, untrained."""
+    save_model(load_model("digits_net", seed=1), str(tmp_path / "mine.safetensors"))
+    (tmp_path / "mine.yaml").write_text(FILE)
+    return tmp_path / "mine.yaml"
+
+
+def test_words_name_a_network_of_the_zoo() -> None:
+    spec = parse_problem("mobilenet_v1_x0.5:bits:latency=0.6")
+    assert (spec.network, spec.data, spec.method) == ("mobilenet_v1_x0.5", "cifar10", "bits")
+    assert spec.budget == CostLimit("latency", 0.6) and spec.name == "mobilenet_v1_x0.5-bits-latency0.6"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("digits_net", "NETWORK:METHOD:BUDGET"),
+        ("digit_net:channels:macs=0.5", "'digits_net'"),
+        ("digits_net:chanels:macs=0.5", "'channels'"),
+        ("digits_net:channels:mac=0.5", "'macs'"),
+    ],
+)
+def test_wrong_words_are_answered_with_the_right_ones(words: str, said: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        parse_problem(words)
+    assert said in str(refusal.value)
+
+
+def test_a_file_names_a_network_of_the_users_own(file: Path) -> None:
+    spec = read_problem(file)
+    assert spec.weights == file.parent / "mine.safetensors" and spec.data == "digits"
+    assert spec.round_to == 4 and spec.keep == ("conv1",) and spec.budget == CostLimit("macs", 0.4)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("budgets: macs=0.5", "mine.yaml:6: unknown key 'budgets'"),
+        ("seed: many", "mine.yaml:6: seed"),
+        ("method: prune", "mine.yaml:6: nothing is searched by 'prune'"),
+    ],
+)
+def test_a_wrong_line_is_named(file: Path, line: str, said: str) -> None:
+    file.write_text(f"{FILE}{line}\n")
+    with pytest.raises(InputError) as refusal:
+        read_problem(file)
+    assert said in str(refusal.value)
+
+
+def test_a_network_of_ones_own_needs_data_and_weights(file: Path) -> None:
+    file.write_text("network: my_model:network\n")
+    with pytest.raises(InputError, match="needs its data"):
+        read_problem(file)
+
+
+def test_a_study_of_it_is_kept_and_goes_on(file: Path) -> None:
+    folder = file.parent / "run"
+    entry = network_entry(str(file))
+    entry.keep(folder)
+    bout = Contest(pickle.loads(pickle.dumps(entry)), "random", 4, 0, "budget", folder)
+    bout.run()
+    outcome = bout.outcome()
+    assert outcome.evaluations == 4 and outcome.curve.score().feasible
+    with Record.open(bout.path) as record:
+        assert all(trial.metrics["macs"] <= entry.problem.bound for trial in record.trials())  # type: ignore[attr-defined]
+    again = network_entry(str(file), folder)
+    assert again.identity == entry.identity and again.evaluation_seconds == entry.evaluation_seconds
+    assert Contest(again, "random", 4, 0, "budget", folder).outcome().status == "finished"
+
+
+@pytest.mark.parametrize("part", ["weights", "settings"])
+def test_another_network_is_refused(file: Path, part: str) -> None:
+    folder = file.parent / "run"
+    network_entry(str(file)).keep(folder)
+    if part == "weights":
+        save_model(load_model("digits_net", seed=2), str(file.parent / "mine.safetensors"))
+    else:
+        file.write_text(FILE.replace("round_to: 4", "round_to: 2"))
+    with pytest.raises(RecordError, match=f"the {part} of the network has changed"):
+        network_entry(str(file), folder)

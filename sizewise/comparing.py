@@ -35,7 +35,7 @@ def compare(
         typer.Argument(
             metavar="SPEC...",
             help="Spec files of circuits; networks of the zoo, as net:NETWORK:METHOD:BUDGET (METHOD: channels, bits, "
-            "sparsity or joint; net:digits_net:channels:macs=0.5), or a YAML file with the keys network, data, weights, "
+            "sparsity or joint; net:digits_net:channels:macs=0.5), or a YAML file with keys network, data, weights, "
             "method and budget for one of your own; toys, as in toy:rosenbrock.",
         ),
     ],

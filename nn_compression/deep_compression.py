@@ -17,7 +17,7 @@ from nn_compression.codec import decode, encode
 from nn_compression.data import SettledData
 from nn_compression.iterative_pruning import Pruning, Round, prune_iteratively
 from nn_compression.sparsity import Masks
-from nn_compression.training import Schedule, train
+from nn_compression.training import Epoch, Schedule, train
 
 __all__ = ["Compressed", "Settings", "compress"]
 
@@ -71,6 +71,7 @@ def compress(
     teacher: nn.Module | None = None,
     folder: Path | None = None,
     progress: Callable[[Round], None] | None = None,
+    heard: Callable[[Epoch], None] | None = None,
     device: torch.device | None = None,
 ) -> Compressed:
     """Compress a trained model in place: it ends as the file decodes.
@@ -83,6 +84,7 @@ def compress(
         teacher: a network whose outputs are learnt too (distillation).
         folder: where the work in progress is kept; where some is there, this goes on from it.
         progress: told of every round of pruning.
+        heard: told of every epoch.
         device: where; by default CUDA where there is a card.
 
     Raises:
@@ -90,7 +92,7 @@ def compress(
     """
     pruning = settings.pruning
     masks = prune_iteratively(
-        model, data, pruning, seed=seed, teacher=teacher, folder=folder, progress=progress, device=device
+        model, data, pruning, seed=seed, teacher=teacher, folder=folder, progress=progress, heard=heard, device=device
     )
     pruned_bytes = len(encode(model))
     books = Codebooks.share(model, settings.clusters)
@@ -109,6 +111,7 @@ def compress(
             teacher=teacher,
             after_step=hold,
             checkpoint=checkpoint,
+            progress=heard,
             device=device,
         )
     if settings.halves:

@@ -16,7 +16,7 @@ from automl_core.errors import InputError
 from nn_compression.data import SettledData
 from nn_compression.sparsity import Masks
 from nn_compression.tensor_files import digest, read_tensors, write_tensors
-from nn_compression.training import Schedule, train
+from nn_compression.training import Epoch, Schedule, train
 
 __all__ = ["Pruning", "Round", "prune_iteratively"]
 
@@ -82,6 +82,7 @@ def prune_iteratively(
     teacher: nn.Module | None = None,
     folder: Path | None = None,
     progress: Callable[[Round], None] | None = None,
+    heard: Callable[[Epoch], None] | None = None,
     device: torch.device | None = None,
 ) -> Masks:
     """Prune a trained network in place.
@@ -94,6 +95,7 @@ def prune_iteratively(
         teacher: a network whose outputs are learnt too (distillation).
         folder: where the last round and the running training are kept; where they are there, it goes on from them.
         progress: told of every round.
+        heard: told of every epoch.
         device: where; by default CUDA where there is a card.
 
     Returns:
@@ -119,6 +121,7 @@ def prune_iteratively(
                 teacher=teacher,
                 after_step=masks.apply,
                 checkpoint=checkpoint,
+                progress=heard,
                 device=device,
             )
         _keep(model, folder, number, known)

@@ -67,7 +67,7 @@ class Plan:
         """Of the pipeline, at a level."""
         retrain = replace(self.dense, epochs=self.retrain, decay="constant")
         settle = replace(self.dense, epochs=self.settle)
-        centroids = replace(self.dense, epochs=self.centroids, optimizer="adam", learning_rate=1e-3, weight_decay=0.0)
+        centroids = replace(self.dense, epochs=self.centroids, optimizer="adam", learning_rate=1e-4, weight_decay=0.0)
         return Settings(Pruning(self.keep[level], self.rounds, retrain, settle), self.clusters, centroids)
 
     def whole(self, level: str) -> Schedule:
@@ -83,13 +83,13 @@ PLANS: Mapping[str, Plan] = {
         rounds=15,
         retrain=1,
         settle=40,
-        centroids=6,
+        centroids=2,
         keep={
             "1": {"fc1": 0.11, "fc2": 0.22, "fc3": 0.6},
             "2": {"fc1": 0.03, "fc2": 0.07, "fc3": 0.4},
             "3": {"fc1": 0.02, "fc2": 0.05, "fc3": 0.35},
         },
-        clusters={"fc1": 16, "fc2": 16, "fc3": 16, "fc1.bias": 8, "fc2.bias": 8},
+        clusters={"fc1": 32, "fc2": 32, "fc3": 32, "fc1.bias": 16, "fc2.bias": 16},
     ),
     "lenet5": Plan(
         error=0.85,
@@ -105,8 +105,8 @@ PLANS: Mapping[str, Plan] = {
             "3": {"conv1": 0.5, "conv2": 0.08, "fc1": 0.016, "fc2": 0.12},
         },
         clusters={
-            **{"conv1": 24, "conv2": 12, "fc1": 12, "fc2": 12},
-            **{"conv1.bias": 8, "conv2.bias": 8, "fc1.bias": 8},
+            **{"conv1": 32, "conv2": 32, "fc1": 32, "fc2": 32},
+            **{"conv1.bias": 16, "conv2.bias": 16, "fc1.bias": 16},
         },
     ),
 }

@@ -13,7 +13,7 @@ from automl_core.errors import EvaluationError, InputError, RecordError
 from nn_compression.problem_files import ProblemSpec, parse_problem, read_problem
 from nn_compression.problems.network_problem import NetworkProblem
 from nn_compression.tensor_files import digest
-from nn_compression.trained_weights import cache_folder, trained_weights, usual_schedule
+from nn_compression.trained_weights import trained_weights, usual_schedule
 from nn_compression.training import Epoch
 
 __all__ = ["network_entry"]
@@ -33,8 +33,7 @@ def network_entry(text: str, folder: Path | None = None, *, told: Callable[[str]
     """
     path = Path(text)
     spec = read_problem(path) if path.suffix in (".yaml", ".yml") else parse_problem(text)
-    table = cache_folder().parent / "latency" / f"{spec.name}.json"
-    problem = spec.problem(spec.weights or _trained(spec, told), table)
+    problem = spec.problem(spec.weights or _trained(spec, told))
     identity = _identity(spec, problem)
     kept = None if folder is None else Entry.kept(folder, spec.name)
     if kept is None:

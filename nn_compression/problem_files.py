@@ -36,7 +36,7 @@ __all__ = ["SEARCHES", "ProblemSpec", "parse_problem", "read_problem"]
 
 Search: TypeAlias = Literal["channels", "bits", "sparsity", "joint"]
 
-_Make: TypeAlias = "Callable[[NetworkReference, CostLimit, ProblemSpec, Path | None], NetworkProblem]"
+_Make: TypeAlias = "Callable[[NetworkReference, CostLimit, ProblemSpec], NetworkProblem]"
 
 
 @dataclass(frozen=True)
@@ -71,27 +71,24 @@ class ProblemSpec:
         words = (self.network.replace(":", "."), self.method, str(self.budget).partition(" ")[0])
         return "-".join(words).replace("=", "")
 
-    def problem(self, weights: Path, table: Path | None = None) -> NetworkProblem:
+    def problem(self, weights: Path) -> NetworkProblem:
         """The problem.
 
         Args:
             weights: of the network.
-            table: a file of measured latencies, where these are the budget.
 
         Raises:
             InputError: the network cannot be loaded, or the budget cannot be reached.
         """
         reference = NetworkReference(self.data, self.network, weights, seed=self.seed)
-        return SEARCHES[self.method](reference, self.budget, self, table)
+        return SEARCHES[self.method](reference, self.budget, self)
 
 
 SEARCHES: Mapping[Search, _Make] = {
-    "channels": lambda network, limit, spec, table: ChannelProblem(
-        network, limit, keep=spec.keep, round_to=spec.round_to, table=table
-    ),
-    "bits": lambda network, limit, spec, _: BitsProblem(network, limit, keep=spec.keep, hardware=spec.hardware),
-    "sparsity": lambda network, limit, spec, _: SparsityProblem(network, limit, keep=spec.keep),
-    "joint": lambda network, limit, spec, _: JointProblem(network, limit, keep=spec.keep, round_to=spec.round_to),
+    "channels": lambda network, limit, spec: ChannelProblem(network, limit, keep=spec.keep, round_to=spec.round_to),
+    "bits": lambda network, limit, spec: BitsProblem(network, limit, keep=spec.keep, hardware=spec.hardware),
+    "sparsity": lambda network, limit, spec: SparsityProblem(network, limit, keep=spec.keep),
+    "joint": lambda network, limit, spec: JointProblem(network, limit, keep=spec.keep, round_to=spec.round_to),
 }
 """What can be searched, by name."""
 

@@ -25,6 +25,7 @@ from nn_compression.problems.network import NetworkReference
 from nn_compression.problems.network_problem import NetworkProblem, network_space
 from nn_compression.problems.pruner import Pruner
 from nn_compression.reconstruction import Reconstruction
+from nn_compression.trained_weights import cache_folder
 
 __all__ = ["LEAST_SHARE", "ChannelProblem", "channel_slots", "channel_variable"]
 
@@ -70,11 +71,9 @@ class ChannelProblem(NetworkProblem):
         keep: layers that keep all their channels.
         round_to: channels that are kept are multiples of this.
         least_share: of its channels, what each group keeps at least.
-        table: a file of measured latencies, for that budget; what it lacks is measured now. Every pair of counts is
-            measured, so that a group then has eight counts at most, multiples of a power of two.
-
-    Raises:
-        InputError: as :class:`NetworkProblem`, or a latency is to be kept without a table.
+        table: a file of measured latencies, for that budget; ``None``: the one in the user's cache. What it lacks is
+            measured now: every pair of counts, so that a group then has eight counts at most, multiples of a power of
+            two.
     """
 
     def __init__(
@@ -120,14 +119,13 @@ class ChannelProblem(NetworkProblem):
         return counted(of[self.limit.metric], GroupCounts(self.grid, self.groups))
 
     def _timed(self) -> Cost:
-        if self.table is None:
-            raise InputError("a latency is kept by a table of measured times", remedy="name a file for it")
-        table = LatencyTable(self.table)
+        path = self.table or cache_folder().parent / "latency.json"
+        table = LatencyTable(path)
         latency = NetworkLatency(self.network.model, self.network.example_input, self.groups, table)
         cost = timed(latency, self.grid)
-        self.table.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         table.save()
-        self._whole_seconds = latency.seconds()
+        self._whole_seconds = latency.seconds() * (1 + 1e-9)  # the tables are rounded up by less
         return cost
 
     def _base_cost(self) -> float:

@@ -86,8 +86,12 @@ def export_onnx(
 
 def _program(model: nn.Module, inputs: Sequence[Tensor]) -> tuple[onnx.ModelProto, bool]:
     """The model for any number of examples; for as many as there are in the inputs, where it cannot be so."""
-    with contextlib.suppress(Exception):  # the exporter raises what it likes
-        return onnx_program(model, _examples(inputs, 2), any_batch=True), True
+    with contextlib.suppress(Exception):  # the model and the exporter raise what they like
+        with torch.no_grad():
+            model(*_examples(inputs, _BATCHES[-1]))
+        program = onnx_program(model, _examples(inputs, 2), any_batch=True)
+        if all(given.type.tensor_type.shape.dim[0].dim_param for given in program.graph.input):
+            return program, True
     try:
         return onnx_program(model, inputs), False
     except Exception as fault:  # as above

@@ -107,10 +107,16 @@ class LatencyTable:
             was = ", ".join(f"{name} {found.get(name)}" for name in other)
             remedy = f"measure another table here: sizewise latency -o FILE (here: {here[other[0]]})"
             raise InputError(f"the table was measured on another machine: {was}", place=str(path), remedy=remedy)
-        for engine in ENGINES:
-            read = {text: _from_json(time) for text, time in content["times"].get(engine, {}).items()}
-            self.times[engine] = read | self.times[engine]
-        self.scales = content["scales"] | self.scales
+        try:
+            read = {
+                engine: {text: _from_json(time) for text, time in content["times"].get(engine, {}).items()}
+                for engine in ENGINES
+            }
+            scales = {engine_of(name): float(scale) for name, scale in content["scales"].items()}
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise _no_table(path, "an entry is damaged") from error
+        self.times = {engine: read[engine] | self.times[engine] for engine in ENGINES}
+        self.scales = scales | self.scales
 
 
 def engine_of(name: str) -> Engine:
@@ -145,16 +151,24 @@ def _processor() -> str:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    remedy = "name another file, or remove this one: the table is then measured anew"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", place=str(path), remedy="check the path") from error
     except ValueError as error:
-        raise InputError("this is no latency table: it is not JSON", place=str(path), remedy=remedy) from error
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise InputError("this is no latency table", place=str(path), remedy=remedy)
+        raise _no_table(path, "it is not JSON") from error
+    if (
+        not isinstance(content, dict)
+        or content.get("format") != _FORMAT
+        or not isinstance(content.get("machine"), dict)
+    ):
+        raise _no_table(path, f"it does not say {_FORMAT!r}")
     return content
+
+
+def _no_table(path: Path, reason: str) -> InputError:
+    remedy = "name another file, or remove this one: the table is then measured anew"
+    return InputError(f"this is no latency table: {reason}", place=str(path), remedy=remedy)
 
 
 def _to_json(time: Time) -> Any:

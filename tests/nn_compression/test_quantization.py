@@ -6,6 +6,7 @@ import copy
 import io
 import pickle
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -15,9 +16,16 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from automl_core.errors import InputError
+from automl_core.one_thread import one_thread
 from nn_compression.activation_range import Histogram
 from nn_compression.levels import activation_levels, best_weight_scale, integers_of, rounded, weight_levels
 from nn_compression.quantization import Bits, Calibration, frozen, plain, quantizable, quantize, quantized_weights
+
+
+@pytest.fixture(autouse=True)
+def one_torch_thread() -> Iterator[None]:
+    with one_thread():
+        yield
 
 
 def small_net() -> nn.Sequential:

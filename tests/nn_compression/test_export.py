@@ -1,0 +1,195 @@
+"""ONNX files: their outputs are torch's, whatever the batch; int8 only where it pays."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor, nn
+
+from automl_core.errors import InputError
+from automl_core.one_thread import one_thread
+from nn_compression import int8
+from nn_compression.export import export_onnx
+from nn_compression.int8 import quantize_onnx, runner
+from nn_compression.quantization import Bits, quantizable, quantize
+from nn_compression.whole_latency import measure, measure_file
+from nn_compression.zoo import digits_net
+
+
+@pytest.fixture(autouse=True)
+def one_torch_thread() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
+class Recurrent(nn.Module):
+    """An embedding, an LSTM of two layers and a GRU both ways."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(12, 5)
+        self.lstm = nn.LSTM(5, 6, num_layers=2, batch_first=True, dropout=0.3)
+        self.gru, self.head = nn.GRU(6, 4, bidirectional=True, batch_first=True), nn.Linear(8, 3)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        out: Tensor = self.head(self.gru(self.lstm(self.embedding(tokens))[0])[0])
+        return out
+
+
+MODELS = {
+    "convolutions": (digits_net, torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))),
+    "recurrent": (Recurrent, torch.tensor([[3, 1, 4, 1, 5, 9, 2]])),
+    "transformer": (lambda: nn.TransformerEncoderLayer(16, 4, 24, batch_first=True), torch.ones(1, 6, 16)),
+}
+
+
+def in_onnx(path: Path, *inputs: Tensor) -> list[np.ndarray]:
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [given.name for given in session.get_inputs()]
+    outputs: list[np.ndarray] = session.run(None, {n: x.numpy() for n, x in zip(names, inputs, strict=True)})
+    return outputs
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_the_file_gives_torchs_outputs_for_any_batch(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.manual_seed(0)
+    make, example = MODELS[name]
+    model = make().train()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exported = export_onnx(model, example, tmp_path / "model.onnx")
+    assert model.training and exported.any_batch and exported.difference <= 1e-4
+    assert exported.size == exported.path.stat().st_size
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+    several = torch.cat([example, example.flip(1), example.roll(1, 1), example, example])
+    with torch.no_grad():
+        expected = model.eval()(several).numpy()
+    np.testing.assert_allclose(in_onnx(exported.path, several)[0], expected, atol=1e-4)
+    written = capfd.readouterr()
+    assert written.out == "" and written.err == "" and not [r for r in caplog.records if r.levelname == "WARNING"]
+
+
+def test_a_quantized_network_rounds_in_the_file_too(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    images = torch.rand(8, 1, 8, 8)
+    model = digits_net()
+    quantized = quantize(model, {name: Bits(4, 4) for name in quantizable(model)}, images).eval()
+    exported = export_onnx(quantized, images[:1], tmp_path / "model.onnx")
+    assert "Round" in {node.op_type for node in onnx.load(exported.path).graph.node}
+    with torch.no_grad():
+        apart = np.abs(in_onnx(exported.path, images)[0] - quantized(images).numpy())
+    assert np.median(apart) < 1e-4
+
+
+class _Wrong(nn.Module):
+    def forward(self, values: Tensor) -> Tensor:
+        return values + (0.0 if torch.compiler.is_exporting() else 0.01)
+
+
+class _ByValue(nn.Module):
+    def forward(self, values: Tensor) -> Tensor:
+        return values if float(values.sum()) > 0 else -values
+
+
+@pytest.mark.parametrize(
+    ("model", "said"), [(_Wrong(), "differ from torch's by 0.0"), (_ByValue(), "the model cannot be exported")]
+)
+def test_what_cannot_be_exported_leaves_nothing(model: nn.Module, said: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=said):
+        export_onnx(model, torch.ones(1, 3), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_wants_its_batch_is_exported_for_that(tmp_path: Path) -> None:
+    class Fixed(nn.Module):
+        def forward(self, values: Tensor) -> Tensor:
+            return values.reshape(2, 6) * 2
+
+    exported = export_onnx(Fixed(), torch.ones(2, 3, 2), tmp_path / "model.onnx")
+    assert not exported.any_batch and in_onnx(exported.path, torch.ones(2, 3, 2))[0].shape == (2, 6)
+
+
+@pytest.fixture(scope="module")
+def exported_digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, nn.Module, Tensor]:
+    torch.manual_seed(0)
+    model, images = digits_net().eval(), torch.rand(64, 1, 8, 8)
+    path = tmp_path_factory.mktemp("digits") / "model.onnx"
+    export_onnx(model, images[:1], path)
+    return path, model, images
+
+
+def timed(monkeypatch: pytest.MonkeyPatch, floats: float, integers: float) -> None:
+    """Measured times that are known."""
+    plain = measure_file
+
+    def known(path: Path, *given: object, **named: object) -> object:
+        found = plain(path, *given, **named)  # type: ignore[arg-type]
+        seconds = integers if path.name == "int8.onnx" else floats
+        return type(found)((seconds,), found.repeats, found.engine)
+
+    monkeypatch.setattr(int8, "measure_file", known)
+
+
+@pytest.mark.parametrize(
+    ("floats", "integers", "worth", "kept", "said"),
+    [
+        (2e-3, 1e-3, 0.0, True, "2.00 times as fast (1 ms against 2 ms in floats)"),
+        (2e-3, 1e-3, 5.0, False, "2.00 times as fast (1 ms against 2 ms in floats), but too inaccurate"),
+        (1e-3, 1e-3, 0.0, False, "no faster here (1 ms against 1 ms in floats), so not kept"),
+    ],
+)
+def test_int8_is_kept_where_it_is_faster_and_as_good(
+    floats: float,
+    integers: float,
+    worth: float,
+    kept: bool,
+    said: str,
+    exported_digits: tuple[Path, nn.Module, Tensor],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path, model, images = exported_digits
+    timed(monkeypatch, floats, integers)
+    with torch.no_grad():
+        labels = model(images)
+    scores: list[float] = []
+
+    def score(run: int8.Run) -> float:
+        """How near the outputs are to the model's; the second file is marked down."""
+        scores.append(100.0 - 100.0 * float((run(images) - labels).abs().max()) - worth * len(scores))
+        return scores[-1]
+
+    result = quantize_onnx(path, tmp_path / "int8.onnx", images, score, largest_drop=2.0)
+    assert said in result.sentence and result.kept == kept == (tmp_path / "int8.onnx").exists()
+    assert scores[0] > 99.9 and scores[1] > 98.0 - worth  # the int8 network computes nearly the same
+    if kept:
+        kinds = {node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node}
+        assert "QuantizeLinear" in kinds and "DequantizeLinear" in kinds
+        assert float((runner(tmp_path / "int8.onnx")(images) - labels).abs().max()) < 0.02
+        assert (tmp_path / "int8.onnx").stat().st_size < path.stat().st_size
+
+
+def test_a_file_that_cannot_be_quantized_says_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        quantize_onnx(tmp_path / "none.onnx", tmp_path / "int8.onnx", torch.ones(2, 3), lambda run: 0.0)
+    (tmp_path / "broken.onnx").write_bytes(b"broken")
+    result = quantize_onnx(tmp_path / "broken.onnx", tmp_path / "int8.onnx", torch.ones(2, 3), lambda run: 0.0)
+    assert not result.kept and "not possible" in result.sentence and not (tmp_path / "int8.onnx").exists()
+
+
+def test_a_file_takes_the_time_of_its_network(exported_digits: tuple[Path, nn.Module, Tensor]) -> None:
+    path, model, images = exported_digits
+    from_file = measure_file(path, images[:1], budget=0.02)
+    assert len(from_file.rounds) == 3 and from_file.engine == "onnxruntime" and from_file.repeats >= 45
+    assert measure(model, images[:1], "eager", budget=0.02).seconds > from_file.seconds
+    large = measure_file(path, images, budget=0.02).seconds
+    assert large > 3 * from_file.seconds

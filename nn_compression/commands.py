@@ -155,7 +155,7 @@ def _finish(run: CompressionRun, jobs: int, narration: Narration, *, json: bool)
     """Run it to its end and show what came of it. Exit status 1 where the budget is not met."""
     from nn_compression.summary import show
 
-    narration.say(f"run folder {run.folder}", *run.headline, *run.notes)
+    narration.say(f"run folder {run.folder}", *run.headline)
     try:
         outcome = run.execute(jobs, narration)
     except KeyboardInterrupt:

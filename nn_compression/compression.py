@@ -28,14 +28,14 @@ from automl_core.report.terminal import json_text
 from automl_core.runs import RECORD, versions, write_whole
 from nn_compression.base import finetuning, load_base, refuse_untrained
 from nn_compression.data import SettledData
-from nn_compression.deliverables import CODED, ONNX, export, raw_bytes, write_deliverables
+from nn_compression.deliverables import CODED, INT8, ONNX, export, in_floats, raw_bytes, try_int8, write_deliverables
 from nn_compression.designs import designs_of
 from nn_compression.devices import best_device
 from nn_compression.drawing import kept_figure
 from nn_compression.finishing import Finishing
 from nn_compression.graph import trace
 from nn_compression.kept import KeptLayer, kept_layers
-from nn_compression.measuring import figures_of, in_floats
+from nn_compression.measuring import figures_of, timed_in_turn
 from nn_compression.model_files import ModelSpec, load_saved, read_spec, save_model
 from nn_compression.narration import Narrator
 from nn_compression.outcome import Figures, Outcome, Reached
@@ -51,6 +51,8 @@ __all__ = ["RESULT", "CompressionRun"]
 
 RESULT, KEPT = "result.json", "kept.svg"
 _BASE = "base"
+_INT8_DROP = 0.5
+"""How much worse an int8 file may be, in the metric's unit."""
 _PACKAGES = ("numpy", "torch", "torch-pruning", "onnx", "onnxruntime", "constriction", "scikit-learn", "safetensors")
 
 
@@ -144,7 +146,7 @@ class CompressionRun:
     @property
     def files(self) -> tuple[Path, ...]:
         """What a finished run holds for use, in the order worth reading."""
-        names = (ONNX, CODED, "model.safetensors", "model.json", KEPT, RESULT)
+        names = (ONNX, INT8, CODED, "model.safetensors", "model.json", KEPT, RESULT)
         return tuple(self.folder / name for name in names if (self.folder / name).is_file())
 
     # The run.
@@ -260,6 +262,12 @@ class CompressionRun:
             with narrator.doing("writing and measuring the network"):
                 written = write_deliverables(self.folder, model, spec, self.data.example_input)
                 after = figures_of(model, self.data, written.file_bytes, written.onnx)
+                base = self.folder / _BASE
+                before, after = timed_in_turn(
+                    [(before, load_saved(base), _there(base / ONNX)), (after, model, written.onnx)],
+                    self.data.example_input,
+                )
+                int8 = try_int8(self.folder, model, self.data, _INT8_DROP) if written.onnx else ""
             reached = self._reached(last, before, after)
         outcome = Outcome(
             before=before,
@@ -270,10 +278,11 @@ class CompressionRun:
             unit=self.data.task.unit,
             higher_is_better=self.data.task.higher_is_better,
             seconds=float(self.facts["elapsed_run"]),
+            notes=(*self.notes, *written.notes, *([int8] if int8 else [])),
         )
         facts = {name: self.facts[name] for name in ("command", "seed", "versions")}
         save(kept_figure(outcome.layers, f"{self.settings.model}: {self.plan}"), self.folder / KEPT)
-        write_whole(path, json_text({**outcome.as_json(), "notes": [*self.notes, *written.notes], **facts}))
+        write_whole(path, json_text({**outcome.as_json(), **facts}))
         return outcome
 
     def _reached(self, last: Path, before: Figures, after: Figures) -> Reached:
@@ -333,3 +342,7 @@ def _digests(settings: Settings, data: SettledData) -> dict[str, str]:
 def _record(name: str, stage: Stage, place: int) -> str:
     """The file of a search: those of the first stage have plain names."""
     return f"{name}.sqlite" if not place else f"{name}-{stage.method}.sqlite"
+
+
+def _there(path: Path) -> Path | None:
+    return path if path.is_file() else None

@@ -1,7 +1,8 @@
-"""What a run leaves for use: the network's spec and weights, its coded file, its ONNX file; and how they are read."""
+"""What a run leaves for use: the network's spec and weights, its coded file, its ONNX files; and how they are read."""
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,22 +11,29 @@ from torch import Tensor, nn
 
 from automl_core.errors import InputError
 from nn_compression.codec import load_coded, save_coded
+from nn_compression.data import SettledData
 from nn_compression.export import export_onnx
+from nn_compression.int8 import Run, quantize_onnx
 from nn_compression.model_files import ModelSpec, check_state, read_spec, save_model
-from nn_compression.quantization import frozen, quantized_weights
+from nn_compression.quantization import frozen, plain, quantized_weights
 
 __all__ = [
     "CODED",
+    "INT8",
     "ONNX",
     "Deliverables",
     "as_it_runs",
     "export",
+    "in_floats",
     "load_compressed",
     "raw_bytes",
+    "try_int8",
     "write_deliverables",
 ]
 
-CODED, ONNX = "model.swnn", "model.onnx"
+CODED, ONNX, INT8 = "model.swnn", "model.onnx", "model.int8.onnx"
+_EXAMPLES = 256
+"""Training examples that the ranges of an int8 file are taken from."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +41,11 @@ class Deliverables:
     """What was written.
 
     Args:
-        folder: where.
         file_bytes: of the coded file.
         onnx: the ONNX file; ``None`` where the network cannot be exported.
         notes: what a person should know of them.
     """
 
-    folder: Path
     file_bytes: int
     onnx: Path | None
     notes: tuple[str, ...] = ()
@@ -55,6 +61,11 @@ def as_it_runs(model: nn.Module) -> nn.Module:
     return (frozen(model) if quantized_weights(model) else model).eval()
 
 
+def in_floats(model: nn.Module) -> nn.Module:
+    """The network in torch's own layers; a quantized one with rounded weights, its activations not rounded."""
+    return plain(model) if quantized_weights(model) else model
+
+
 def write_deliverables(folder: Path, model: nn.Module, spec: ModelSpec, example_input: Tensor) -> Deliverables:
     """Write ``model.json``, ``model.safetensors``, ``model.swnn`` and ``model.onnx``, each whole or not at all.
 
@@ -68,7 +79,7 @@ def write_deliverables(folder: Path, model: nn.Module, spec: ModelSpec, example_
     size = save_coded(folder / CODED, model)
     _compare(model, load_compressed(folder), folder / CODED)
     onnx, notes = export(model, example_input, folder / ONNX)
-    return Deliverables(folder, size, onnx, notes)
+    return Deliverables(size, onnx, notes)
 
 
 def export(model: nn.Module, example_input: Tensor, path: Path) -> tuple[Path | None, tuple[str, ...]]:
@@ -78,6 +89,43 @@ def export(model: nn.Module, example_input: Tensor, path: Path) -> tuple[Path | 
     except InputError as error:
         return None, (f"no ONNX file: {error}",)
     return path, ()
+
+
+def try_int8(folder: Path, model: nn.Module, data: SettledData, largest_drop: float) -> str:
+    """Write ``model.int8.onnx`` where 8-bit integers are measured to pay; what came of it, in a sentence.
+
+    Args:
+        folder: of the run.
+        model: the network.
+        data: ranges are taken from its training split, the metric from its validation split.
+        largest_drop: how much worse the metric may become, in its unit.
+    """
+
+    def score(run: Run) -> float:
+        parts = [
+            (data.task.count(targets), float(data.task.metric(run(inputs), targets)))
+            for inputs, targets in data.validation.batches(_EXAMPLES)
+        ]
+        return sum(count * value for count, value in parts) / max(sum(count for count, _ in parts), 1)
+
+    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))
+    calibration = data.train.inputs[order[:_EXAMPLES].sort().values]
+    with tempfile.TemporaryDirectory(prefix="sizewise-") as aside:
+        source = Path(aside) / ONNX
+        try:
+            if not export_onnx(in_floats(model), data.example_input, source).any_batch:
+                return "int8: not tried, for the ONNX file takes one example at a time"
+            return quantize_onnx(
+                source,
+                folder / INT8,
+                calibration,
+                score,
+                largest_drop=largest_drop,
+                higher_is_better=data.task.higher_is_better,
+                unit=data.task.unit,
+            ).sentence
+        except InputError as error:
+            return f"int8: not possible for this network ({error.problem})"
 
 
 def load_compressed(folder: Path) -> nn.Module:

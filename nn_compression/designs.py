@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from automl_core.space import Point
-from nn_compression.codebooks import Codebooks
 from nn_compression.finishing import Finishing, shared, sparse, zeros_of
 from nn_compression.model_files import ModelSpec, read_spec
 from nn_compression.plan import Method
@@ -23,6 +25,7 @@ from nn_compression.problems.network_problem import NetworkProblem
 from nn_compression.problems.sparsity_problem import SparsityProblem
 from nn_compression.quantization import quantize
 from nn_compression.recalibration import recalibrate
+from nn_compression.schedule import Schedule
 from nn_compression.settings import Settings
 from nn_compression.sparsity import Masks, prunable
 
@@ -30,7 +33,7 @@ __all__ = ["Designs", "Made", "designs_of"]
 
 _EXAMPLES = 512
 """Training examples that batch norms and clipping ranges are taken from."""
-_CONVOLUTION, _OTHERS = 256, 32
+_CONVOLUTION, _OTHERS, _LEAST_BITS = 256, 32, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,23 +155,28 @@ class SharedDesigns(SparseDesigns):
 
     def make(self, problem: SparsityProblem, point: Point) -> Made:
         """Removed and shared at once."""
-        model = super().make(problem, point).model
-        Codebooks.share(model, self.clusters(model))
-        return Made(model, self.spec, point)
+        nothing = Schedule(0)
+        return self.tune(problem, point, Finishing(self.before.data, nothing, self.settings.seed, None), "")
 
     def tune(self, problem: SparsityProblem, point: Point, finishing: Finishing, name: str) -> Made:
         """Removed in rounds, then shared, then the centroids trained."""
-        model = self.copied()
-        shared(model, problem.kept(point), self.clusters(model), finishing, name)
+        model, keep = self.copied(), problem.kept(point)
+        shared(model, keep, self._clusters(model, keep), finishing, name)
         return Made(model.eval(), self.spec, point)
 
-    def clusters(self, model: nn.Module) -> dict[str, int]:
-        """Centroids of each layer: AlexNet's 8 bits for convolutions and 5 for the rest (Han et al. 2016, table 4)."""
-        return {
-            name: _CONVOLUTION if isinstance(model.get_submodule(name), nn.modules.conv._ConvNd) else _OTHERS
-            for name in prunable(model)
-            if name not in self.settings.keep
-        }
+    def _clusters(self, model: nn.Module, keep: Mapping[str, float]) -> dict[str, int]:
+        """Centroids of each layer, a power of two.
+
+        AlexNet's 8 bits for convolutions and 5 for the rest at most (Han et al. 2016, table 4); of a layer of few
+        weights about the root of their number, or its codebook would be larger than what it saves.
+        """
+        found = {}
+        for name, keys in prunable(model).items():
+            if name not in self.settings.keep:
+                weights = keep.get(name, 1.0) * sum(model.get_parameter(key).numel() for key in keys) / len(keys)
+                most = _CONVOLUTION if isinstance(model.get_submodule(name), _ConvNd) else _OTHERS
+                found[name] = min(2 ** max(round(math.log2(max(weights, 1.0)) / 2), _LEAST_BITS), most)
+        return found
 
 
 class BitsDesigns(Designs[BitsProblem]):

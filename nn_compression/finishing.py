@@ -36,7 +36,7 @@ class Finishing:
         data: what is learnt.
         schedule: of the training.
         seed: of it.
-        folder: where its checkpoints are kept.
+        folder: where its checkpoints are kept; ``None``: nowhere.
         teacher: a network to learn from as well.
         progress: hears of every epoch.
     """
@@ -44,13 +44,21 @@ class Finishing:
     data: SettledData
     schedule: Schedule
     seed: int
-    folder: Path
+    folder: Path | None
     teacher: nn.Module | None = None
     progress: Callable[[Epoch], None] | None = None
 
     def heard_by(self, progress: Callable[[Epoch], None]) -> Finishing:
         """The same, heard by somebody."""
         return replace(self, progress=progress)
+
+    def untrained(self) -> Finishing:
+        """The same without any training."""
+        return replace(self, schedule=replace(self.schedule, epochs=0), folder=None, teacher=None, progress=None)
+
+    def checkpoints(self, name: str) -> Path | None:
+        """The folder of one attempt's checkpoints."""
+        return None if self.folder is None else self.folder / name
 
     def tune(self, model: nn.Module, name: str, masks: Masks | None = None) -> None:
         """Train a network in place; removed weights stay removed.
@@ -70,7 +78,7 @@ class Finishing:
                 seed=self.seed,
                 teacher=self.teacher,
                 after_step=None if masks is None else masks.apply,
-                checkpoint=self.folder / f"{name}.training",
+                checkpoint=None if self.folder is None else self.folder / f"{name}.training",
                 progress=self.progress,
             )
         model.eval()
@@ -91,7 +99,8 @@ def sparse(model: nn.Module, keep: Mapping[str, float], finishing: Finishing, na
         _pruning(keep, finishing.schedule),
         seed=finishing.seed,
         teacher=finishing.teacher,
-        folder=finishing.folder / name,
+        folder=finishing.checkpoints(name),
+        heard=finishing.progress,
     )
 
 
@@ -117,7 +126,8 @@ def shared(
         settings,
         seed=finishing.seed,
         teacher=finishing.teacher,
-        folder=finishing.folder / name,
+        folder=finishing.checkpoints(name),
+        heard=finishing.progress,
     )
     return made.data
 

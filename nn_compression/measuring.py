@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
-from automl_core.one_thread import one_thread
 from nn_compression.data import SettledData
-from nn_compression.deliverables import as_it_runs
+from nn_compression.deliverables import as_it_runs, in_floats
 from nn_compression.devices import best_device
 from nn_compression.evaluation import evaluate
-from nn_compression.export import export_onnx
 from nn_compression.graph import trace
 from nn_compression.kept import nonzero_weights
-from nn_compression.onnx_session import session_of
 from nn_compression.outcome import Figures, Timing
-from nn_compression.quantization import plain, quantized_weights
-from nn_compression.timing import measured
+from nn_compression.whole_latency import measure, measure_file
 
-__all__ = ["eager_latency", "figures_of", "in_floats", "latency_in_onnx", "onnx_latency"]
+__all__ = ["figures_of", "timed_in_turn"]
 
-
-def in_floats(model: nn.Module) -> nn.Module:
-    """The network in torch's own layers, whose operations can be counted; a quantized one without its rounding."""
-    return plain(model) if quantized_weights(model) else model
+_ROUNDS = 3
 
 
 def figures_of(model: nn.Module, data: SettledData, file_bytes: int, onnx: Path | None) -> Figures:
@@ -38,41 +31,50 @@ def figures_of(model: nn.Module, data: SettledData, file_bytes: int, onnx: Path 
         file_bytes: of its file.
         onnx: its ONNX file, where there is one.
     """
-    runs, floats = as_it_runs(model), in_floats(model)
+    runs, floats, example = as_it_runs(model), in_floats(model), data.example_input
+    found = None if onnx is None else measure_file(onnx, example)
+    eager = measure(floats, example, "eager")
     return Figures(
         validation=evaluate(runs, data.validation, data.task, device=best_device()),
         test=evaluate(runs, data.test, data.task, device=best_device()),
-        macs=trace(floats, data.example_input).macs,
+        macs=trace(floats, example).macs,
         weights=nonzero_weights(floats),
         file_bytes=file_bytes,
-        eager=eager_latency(floats, data.example_input),
-        onnx=None if onnx is None else onnx_latency(onnx, data.example_input),
+        eager=Timing(eager.seconds, eager.spread),
+        onnx=None if found is None else Timing(found.seconds, found.spread),
     )
 
 
-def eager_latency(model: nn.Module, example_input: Tensor) -> Timing:
-    """Latency of one example in torch, operator by operator, on one thread of the CPU."""
-    placed = model.cpu().eval()
-    with one_thread(), torch.inference_mode():
-        found = measured(lambda: placed(example_input), "eager")
-    return Timing(found.seconds, found.spread)
+def timed_in_turn(
+    networks: Sequence[tuple[Figures, nn.Module, Path | None]], example_input: Tensor
+) -> tuple[Figures, ...]:
+    """The same figures with latencies that can be compared: the rounds of all networks take turns.
 
+    What the machine does beside, and how fast its clock runs at the moment, then meets all of them alike.
 
-def onnx_latency(path: Path, example_input: Tensor) -> Timing:
-    """Latency of one example in ONNX Runtime, on one thread."""
-    session = session_of(path)
-    feed = {session.get_inputs()[0].name: example_input.numpy()}
-    found = measured(lambda: session.run(None, feed), "onnxruntime")
-    return Timing(found.seconds, found.spread)
-
-
-def latency_in_onnx(model: nn.Module, example_input: Tensor) -> Timing:
-    """The same of a network that is in no file yet.
-
-    Raises:
-        InputError: it cannot be exported.
+    Args:
+        networks: figures, the network, its ONNX file.
+        example_input: what they take.
     """
-    with tempfile.TemporaryDirectory(prefix="sizewise-") as folder:
-        path = Path(folder) / "model.onnx"
-        export_onnx(in_floats(model), example_input, path)
-        return onnx_latency(path, example_input)
+    eager = _in_turn([_eager(in_floats(model), example_input) for _, model, _ in networks])
+    files = [path for _, _, path in networks]
+    onnx: Sequence[Timing | None] = [None] * len(files)
+    if None not in files:
+        onnx = _in_turn([_onnx(path, example_input) for path in files if path is not None])
+    return tuple(
+        replace(figures, eager=slow, onnx=fast)
+        for (figures, _, _), slow, fast in zip(networks, eager, onnx, strict=True)
+    )
+
+
+def _eager(model: nn.Module, example_input: Tensor) -> Callable[[], float]:
+    return lambda: measure(model, example_input, "eager", rounds=1).seconds
+
+
+def _onnx(path: Path, example_input: Tensor) -> Callable[[], float]:
+    return lambda: measure_file(path, example_input, rounds=1).seconds
+
+
+def _in_turn(measures: Sequence[Callable[[], float]]) -> list[Timing]:
+    rounds = [[once() for once in measures] for _ in range(_ROUNDS)]
+    return [Timing(min(own), max(own) / min(own) - 1.0) for own in zip(*rounds, strict=True)]

@@ -127,6 +127,7 @@ class Outcome:
         unit: of the task's metric.
         higher_is_better: whether more of it is better.
         seconds: wall time of the run, interruptions left out.
+        notes: what was decided on the way, and what a person should know of the files.
     """
 
     before: Figures
@@ -137,6 +138,7 @@ class Outcome:
     unit: str
     higher_is_better: bool
     seconds: float
+    notes: Sequence[str] = ()
 
     @property
     def met(self) -> bool:
@@ -155,6 +157,7 @@ class Outcome:
             "searches": [_finite(asdict(search)) for search in self.searches],
             "layers": [layer.as_json() for layer in self.layers],
             "seconds": self.seconds,
+            "notes": list(self.notes),
         }
 
     @staticmethod
@@ -169,6 +172,7 @@ class Outcome:
             content["unit"],
             content["higher_is_better"],
             content["seconds"],
+            content["notes"],
         )
 
 

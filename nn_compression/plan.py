@@ -29,8 +29,8 @@ _USUAL: Mapping[Method, str] = {
     "channels": "macs=0.5",
     "bits": "bytes=0.15",
     "sparsity": "bytes=0.2",
-    "deep": "bytes=0.05",
-    "all": "bytes=0.05",
+    "deep": "bytes=0.1",
+    "all": "bytes=0.1",
 }
 """The budget where the user gives none: what small networks usually bear."""
 

@@ -21,7 +21,6 @@ from nn_compression.baselines import best_random, smallest_uniform
 from nn_compression.codec import encode
 from nn_compression.designs import Designs, Made
 from nn_compression.finishing import Finishing
-from nn_compression.measuring import latency_in_onnx
 from nn_compression.model_files import save_model
 from nn_compression.narration import Narrator
 from nn_compression.outcome import Figures, SearchFigures
@@ -30,6 +29,7 @@ from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.network_problem import NetworkProblem
 from nn_compression.problems.smallest import SmallestProblem
 from nn_compression.searching import Found, Search
+from nn_compression.whole_latency import measure
 
 __all__ = ["POINT", "StageRun", "read_search"]
 
@@ -149,7 +149,7 @@ class StageRun:
         if self.stage.metric == "bytes":
             return float(len(encode(made.model)))
         if self._measured:
-            return latency_in_onnx(made.model, self.designs.before.example_input).seconds / _STEADY
+            return measure(made.model, self.designs.before.example_input).seconds / _STEADY
         return problem.cost_of(point)
 
     # The search and its baselines.
@@ -192,19 +192,38 @@ class StageRun:
 
     def _finish(self, point: Point, inner: float, finishing: Finishing) -> Made:
         """A design made and trained, and made smaller until it is within the real budget."""
-        problem = self.problem(inner)
-        over = 0.0
+        problem, point = self._fitted(self.problem(inner), point)
         for attempt in range(_ATTEMPTS):
+            made = self.designs.tune(problem, point, finishing, f"finish-{attempt}")
+            over = self._real(made, problem, point) / self.bound
+            if over <= 1.0:
+                return made
+            problem, point = self._moved(problem, point, _MARGIN / over)
+        raise self._out_of_reach(over)
+
+    def _fitted(self, problem: NetworkProblem, point: Point) -> tuple[NetworkProblem, Point]:
+        """A design brought to the real budget before it is trained: smaller, or larger where its file leaves some."""
+        fitting: tuple[NetworkProblem, Point] | None = None
+        for number in range(_ATTEMPTS):
             over = self._real(self.designs.make(problem, point), problem, point) / self.bound
             if over <= 1.0:
-                made = self.designs.tune(problem, point, finishing, f"finish-{attempt}")
-                over = self._real(made, problem, point) / self.bound
-                if over <= 1.0:
-                    return made
-            inner = min(inner, problem.cost_of(point)) * _MARGIN / over
-            problem = self.problem(inner)
-            point = problem.repair(point)
-        raise InputError(
+                fitting = problem, point
+                if over >= _FULL or self.stage.metric != "bytes" or number >= _FITS or math.isinf(self.bound):
+                    return fitting
+            elif fitting is not None and number >= _FITS:
+                return fitting
+            problem, point = self._moved(problem, point, (1.0 if over <= 1.0 else _MARGIN) / over)
+        if fitting is None:
+            raise self._out_of_reach(over)
+        return fitting
+
+    def _moved(self, problem: NetworkProblem, point: Point, factor: float) -> tuple[NetworkProblem, Point]:
+        """The nearest design that costs so many times as much, as the search counts it."""
+        other = self.problem(problem.cost_of(point) * factor)
+        return other, other.repair(point)
+
+    def _out_of_reach(self, over: float) -> InputError:
+        return InputError(
             f"{self.stage.metric} stays at {over:.3f} of the budget, however small the design is made",
             place="--budget",
             remedy="give a larger budget",

@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 __all__ = ["before_and_after", "reached_line", "search_table", "show"]
 
 
+_COSTS = {"macs": "", "bytes": "", "latency": "latency ", "energy": "energy ", "drop": "drop of "}
+"""What stands before a figure whose unit does not say it."""
+
+
 def show(console: Console, outcome: Outcome) -> None:
     """The table before and after, the searches beside their baselines, and whether the budget is met."""
     console.print(before_and_after(outcome))
     if outcome.searches:
         console.print(search_table(outcome))
-    say(console, reached_line(outcome.reached))
+    say(console, *outcome.notes, reached_line(outcome.reached))
 
 
 def before_and_after(outcome: Outcome) -> Table:
@@ -66,14 +70,14 @@ def _figure(value: float) -> str:
 
 def _ratio(before: float, after: float) -> str:
     """How much smaller: ``4.2x smaller``; greater where it grew."""
-    if not after or not before:
+    if not after or not before or after == before:
         return ""
     return f"{before / after:.3g}x less" if before >= after else f"{after / before:.3g}x more"
 
 
 def search_table(outcome: Outcome) -> Table:
     """What the search found beside uniform and random designs, before any of them was trained."""
-    title = "before fine-tuning, on the validation split, at equal budgets and equal evaluations"
+    title = "before fine-tuning, on the validation split; equal budgets, equal evaluations"
     columns = ["search", "evaluations", "of", "searched", "uniform", "random", "s"]
     return rows_table(columns, [_search_row(search) for search in outcome.searches], title)
 
@@ -90,8 +94,8 @@ def _search_row(search: SearchFigures) -> list[str]:
 def reached_line(reached: Reached) -> str:
     """One sentence on the budget."""
     verdict = "met" if reached.met else "NOT met"
-    label = f"{'modelled ' if reached.modelled else ''}{reached.metric}"
-    line = f"budget {verdict}: {label} {_amount(reached.value, reached.unit)} of {_amount(reached.bound, reached.unit)}"
+    label = f"{'modelled ' if reached.modelled else ''}{_COSTS.get(reached.metric, f'{reached.metric} ')}"
+    line = f"budget {verdict}: {label}{_amount(reached.value, reached.unit)} of {_amount(reached.bound, reached.unit)}"
     if reached.spread is not None:
         line += f" (the minimum of three measurements, which spread by {reached.spread:.1%})"
     return line

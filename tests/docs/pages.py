@@ -1,4 +1,4 @@
-"""The pages under docs/, taken apart: fenced blocks with their language and the name before them; their commands run."""
+"""The pages under docs/, taken apart: fenced blocks, their language and the name before them; and their commands."""
 
 from __future__ import annotations
 

@@ -117,16 +117,13 @@ def random_designs(groups: Sequence[ChannelGroup], number: int, seed: int) -> li
         seed: of the draws.
     """
     generator = np.random.default_rng(seed)
-    designs = []
-    for _ in range(number):
-        least = generator.uniform(0.1, 0.9)
-        designs.append(
-            {
-                group.name: int(generator.choice([n for n in group.counts() if n >= least * group.channels]))
-                for group in groups
-            }
-        )
-    return designs
+    return [
+        {
+            group.name: int(generator.choice([n for n in group.counts() if n >= share * group.channels]))
+            for group in groups
+        }
+        for share in generator.permutation(np.linspace(0.05, 0.95, number))
+    ]
 
 
 def fit_scale(

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
@@ -31,8 +30,6 @@ from nn_compression.sparsity import Masks, prunable
 
 __all__ = ["Designs", "Made", "designs_of"]
 
-_EXAMPLES = 512
-"""Training examples that batch norms and clipping ranges are taken from."""
 _CONVOLUTION, _OTHERS, _LEAST_BITS = 256, 32, 3
 
 
@@ -102,11 +99,9 @@ class Designs(ABC, Generic[P]):
         """The network before the stage, free to be changed and trained."""
         return copy.deepcopy(self.before.model).requires_grad_(True)
 
-    def drawn(self) -> Tensor:
-        """Training inputs, always the same ones, of all classes alike."""
-        inputs = self.before.data.train.inputs
-        order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(0))
-        return inputs[order[:_EXAMPLES].sort().values]
+    def drawn(self, problem: P) -> Tensor:
+        """The training inputs that the search's own candidates are recalibrated and calibrated on."""
+        return problem.examiner.training_inputs.cpu()
 
 
 class ChannelDesigns(Designs[ChannelProblem]):
@@ -120,7 +115,7 @@ class ChannelDesigns(Designs[ChannelProblem]):
     def make(self, problem: ChannelProblem, point: Point) -> Made:
         """The pruned network, its batch norms recalibrated."""
         model = problem.build(point).requires_grad_(True)
-        recalibrate(model, self.drawn(), forward=self.before.data.task.forward)
+        recalibrate(model, self.drawn(problem), forward=self.before.data.task.forward)
         return Made(model.eval(), replace(self.spec, groups=problem.groups, kept=problem.kept(point)), point)
 
     def tune(self, problem: ChannelProblem, point: Point, finishing: Finishing, name: str) -> Made:
@@ -189,7 +184,7 @@ class BitsDesigns(Designs[BitsProblem]):
     def make(self, problem: BitsProblem, point: Point) -> Made:
         """Rounded, its ranges calibrated."""
         bits = problem.bits(point)
-        model = quantize(self.copied(), bits, self.drawn(), forward=self.before.data.task.forward)
+        model = quantize(self.copied(), bits, self.drawn(problem), forward=self.before.data.task.forward)
         return Made(model.eval(), replace(self.spec, bits=bits), point)
 
     def tune(self, problem: BitsProblem, point: Point, finishing: Finishing, name: str) -> Made:

@@ -6,6 +6,7 @@ and ends with the same weights.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -15,6 +16,8 @@ from torch import nn
 
 from nn_compression import deep_compression
 from nn_compression.data import SettledData
+from nn_compression.devices import best_device
+from nn_compression.evaluation import evaluate
 from nn_compression.iterative_pruning import Pruning, prune_iteratively
 from nn_compression.schedule import Schedule
 from nn_compression.sparsity import Masks
@@ -61,13 +64,14 @@ class Finishing:
         return None if self.folder is None else self.folder / name
 
     def tune(self, model: nn.Module, name: str, masks: Masks | None = None) -> None:
-        """Train a network in place; removed weights stay removed.
+        """Train a network in place; removed weights stay removed. One that does not gain by it is left as it was.
 
         Raises:
             InputError: the loss is not a number, or memory runs out.
         """
         if not self.schedule.epochs:
             return
+        before, untrained = self._metric(model), copy.deepcopy(model.state_dict())
         with ExitStack() as held:
             if masks is not None:
                 held.enter_context(masks.held())
@@ -81,7 +85,14 @@ class Finishing:
                 checkpoint=None if self.folder is None else self.folder / f"{name}.training",
                 progress=self.progress,
             )
+        if self._metric(model) < before:
+            model.load_state_dict(untrained)
         model.eval()
+
+    def _metric(self, model: nn.Module) -> float:
+        """On the validation split; more is better."""
+        sign = 1.0 if self.data.task.higher_is_better else -1.0
+        return sign * evaluate(model, self.data.validation, self.data.task, device=best_device())
 
 
 def sparse(model: nn.Module, keep: Mapping[str, float], finishing: Finishing, name: str) -> Masks:

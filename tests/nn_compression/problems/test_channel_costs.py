@@ -1,0 +1,79 @@
+"""Latencies of designs as sums of measured terms: here of terms that are made up, and of a network that is measured."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from automl_core.space import DesignSpace, Variable
+from automl_core.testing import check_problem
+from nn_compression.groups import ChannelGroup
+from nn_compression.problems.budget import CostLimit
+from nn_compression.problems.candidate import Judging
+from nn_compression.problems.channel_costs import GroupCounts, timed
+from nn_compression.problems.channel_problem import ChannelProblem, channel_variable
+from nn_compression.problems.grid import Grid
+from nn_compression.problems.legal import LegalDesigns
+from nn_compression.problems.network import NetworkReference
+
+
+def made_up() -> Any:
+    """Eleven channels of ``b`` are slower than sixteen; ``c`` is in no variable."""
+    return SimpleNamespace(
+        fixed=0.5,
+        scale=2.0,
+        terms=(
+            SimpleNamespace(groups=("a",), seconds=lambda counts: 0.1 * counts["a"]),
+            SimpleNamespace(
+                groups=("b", "a"), seconds=lambda counts: counts["a"] * (3.0 if counts["b"] == 11 else 1.0)
+            ),
+            SimpleNamespace(groups=("c",), seconds=lambda counts: 7.0),
+        ),
+    )
+
+
+def test_a_design_costs_the_sum_of_its_terms() -> None:
+    grid = Grid(DesignSpace([Variable("a", 1, 3, integer=True), Variable("b", 11, 16, integer=True, step=5)]))
+    cost = timed(made_up(), grid)
+    assert not cost.grows
+    for levels in product(range(3), range(2)):
+        a, b = 1 + levels[0], 11 + 5 * levels[1]
+        wanted = 1.0 + 0.1 * a + a * (3.0 if b == 11 else 1.0) + 7.0
+        assert cost.total(np.array([levels]))[0] == pytest.approx(wanted)
+    designs = LegalDesigns(grid, cost, 10.3)
+    assert designs.reachable == pytest.approx(9.1)
+    assert designs.repair({"a": 3, "b": 11}) == {"a": 2, "b": 16}
+
+
+def test_groups_without_a_variable_keep_all_their_channels() -> None:
+    grid = Grid(DesignSpace([Variable("b", 2, 6, integer=True, step=2)]))
+    groups = [ChannelGroup("a", 5, ()), ChannelGroup("b", 6, ()), ChannelGroup("c", 7, ())]
+    assert GroupCounts(grid, groups)(np.array([[0], [2]])).tolist() == [[5, 2, 7], [5, 6, 7]]
+
+
+def test_counts_of_a_group_are_few_where_each_is_measured() -> None:
+    variable = channel_variable(ChannelGroup("a", 64, ()), 0.2, most_values=8)
+    assert variable is not None and (variable.low, variable.high, variable.step) == (16, 64, 8)
+    whole = channel_variable(ChannelGroup("a", 64, ()), 0.2)
+    assert whole is not None and (whole.low, whole.high, whole.step) == (13, 64, 1)
+    assert channel_variable(ChannelGroup("a", 6, (), multiple=6), 0.2) is None
+
+
+def test_a_measured_latency_holds_a_search(digits: NetworkReference, tmp_path: Path) -> None:
+    table, judging = tmp_path / "latency.json", Judging(validation=60, recalibration=64)
+    whole = ChannelProblem(digits, CostLimit("latency", 1.0), judging, table=table)
+    assert whole.legal.repair({"conv1": 16, "conv2": 32, "conv3": 32}) == {"conv1": 16, "conv2": 32, "conv3": 32}
+    bound = (whole.legal.reachable + whole.base_cost) / 2
+    problem = ChannelProblem(digits, CostLimit("latency", bound, relative=False), judging, table=table)
+    again = ChannelProblem(digits, CostLimit("latency", bound, relative=False), judging, table=table)
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        point = problem.repair(problem.space.decode(generator.random(problem.space.dim)))
+        assert problem.cost_of(point) <= bound
+        assert again.cost_of(point) == problem.cost_of(point), "nothing is measured twice"
+    check_problem(lambda: problem, designs=2)

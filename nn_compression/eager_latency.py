@@ -55,7 +55,8 @@ class EagerParts:
     def fixed(self, model: nn.Module, example_input: Tensor | Sequence[Tensor]) -> float:
         """Seconds that do not depend on the channels: calling the modules."""
         with without_fused_attention():
-            calls = len(execution_order(evaluation_copy(model), example_inputs(example_input)))
+            inputs = tuple(tensor.detach().cpu() for tensor in example_inputs(example_input))
+            calls = len(execution_order(evaluation_copy(model).cpu(), inputs))
         return calls * self._table.time("eager", _CALL, _module_call).seconds
 
 

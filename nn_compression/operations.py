@@ -103,7 +103,7 @@ def arguments_text(argument: Argument, *, wired: bool = False) -> str:
 
 
 def record(model: nn.Module, example_input: Tensor | Sequence[Tensor]) -> tuple[Operation, ...]:
-    """Run a model once in evaluation mode, and note the operations that compute something.
+    """Run a model once in evaluation mode, on the CPU, and note the operations that make tensors.
 
     Args:
         model: unchanged.
@@ -112,9 +112,9 @@ def record(model: nn.Module, example_input: Tensor | Sequence[Tensor]) -> tuple[
     Raises:
         InputError: the model fails on the example input.
     """
-    inputs = tuple(tensor.detach() for tensor in example_inputs(example_input))
+    inputs = tuple(tensor.detach().cpu() for tensor in example_inputs(example_input))
     recorder = _Recorder(inputs)
-    copied = evaluation_copy(model)
+    copied = evaluation_copy(model).cpu()
     try:
         with torch.no_grad(), without_fused_attention(), recorder:
             copied(*inputs)

@@ -233,6 +233,7 @@ def _layer(by_name: Mapping[str, nn.Module], name: str) -> nn.Module:
 def _observe(model: nn.Module, seen: Mapping[str, Histogram], inputs: Tensor, forward: Forward, batch: int) -> None:
     """Run the model in evaluation mode, and show the histograms what reaches their layers."""
     training = [module for module in model.modules() if module.training]
+    device = next((parameter.device for parameter in model.parameters()), inputs.device)
     hooks = [
         model.get_submodule(name).register_forward_pre_hook(lambda _, given, seen=histogram: seen.add(given[0]))
         for name, histogram in seen.items()
@@ -240,7 +241,7 @@ def _observe(model: nn.Module, seen: Mapping[str, Histogram], inputs: Tensor, fo
     try:
         model.eval()
         for part in torch.split(inputs, batch) if seen else ():
-            forward(model, part)
+            forward(model, part.to(device))
     finally:
         for hook in hooks:
             hook.remove()

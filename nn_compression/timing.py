@@ -16,6 +16,8 @@ _WARMING = 3
 """Calls before the first that counts: caches, memory and lazy set-up."""
 _SAMPLE = 2e-5
 """Seconds that one reading of the clock must cover: reading it takes about 0.3 µs."""
+_LONGEST = 50
+"""Budgets after which a slow call is not repeated any more, if it was timed three times."""
 _ROUNDS = 3
 
 
@@ -50,7 +52,7 @@ def least_seconds(call: Callable[[], object], *, budget: float = 4e-3, repeats: 
     Args:
         call: what is timed; it must compute in this thread alone.
         budget: seconds to go on for, at least.
-        repeats: readings to take, at least.
+        repeats: readings to take, at least, unless they take too long.
 
     Returns:
         Seconds a call, and how many calls were made.
@@ -59,7 +61,7 @@ def least_seconds(call: Callable[[], object], *, budget: float = 4e-3, repeats: 
         call()
     number = max(round(_SAMPLE / max(_seconds(call, 1), 1e-7)), 1)
     least, readings, spent = float("inf"), 0, 0.0
-    while readings < repeats or spent < budget:
+    while readings < 3 or ((readings < repeats or spent < budget) and spent < _LONGEST * budget):
         seconds = _seconds(call, number)
         least, readings, spent = min(least, seconds), readings + 1, spent + seconds * number
     return least, readings * number

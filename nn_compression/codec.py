@@ -31,7 +31,7 @@ from nn_compression.byte_fields import ByteReader, damaged, deflated, inflated, 
 from nn_compression.entropy import Piece, StreamReader, coded_stream
 from nn_compression.quantization import frozen, quantized_weights
 from nn_compression.quantized_layers import QuantizedWeight
-from nn_compression.tensor_code import Grid, read_tensor, tensor_piece
+from nn_compression.tensor_code import Grid, check_type, read_tensor, tensor_piece
 
 __all__ = ["decode", "encode", "load_coded", "save_coded"]
 
@@ -52,14 +52,15 @@ def encode(model: nn.Module | Mapping[str, Tensor]) -> bytes:
         what ``decode`` gives the state dict back from; of a quantized model, with the rounded weights.
 
     Raises:
-        InputError: a tensor has a type that is not coded.
+        InputError: something in it is no tensor, or of a type that is not coded.
     """
     state, quantized = _what_runs(model) if isinstance(model, nn.Module) else (dict(model), {})
     names = sorted(state, key=lambda name: not name.endswith("_scale"))  # scales come before what they scale
     header, steps = Piece(number(len(names))), Piece()
     seen: dict[tuple[object, ...], int] = {}
     for place, name in enumerate(names):
-        piece = _earlier_or_new(state[name], seen, place, _grid(name, names, state, quantized))
+        grid = _grid(name, names, state, quantized)
+        piece = _earlier_or_new(_coded(name, state[name]), seen, place, grid)
         text = name.encode()
         header += Piece(number(len(text)) + text + piece.header)
         steps += Piece(b"", piece.steps)
@@ -138,6 +139,15 @@ def _grid(
     if name not in quantized or f"{name}_scale" not in state:
         return None
     return Grid(quantized[name].integers, state[f"{name}_scale"], names.index(f"{name}_scale"))
+
+
+def _coded(name: str, value: object) -> Tensor:
+    """The tensor, if it can be coded; modules may keep anything as their extra state."""
+    if not isinstance(value, Tensor):
+        remedy = "keep it as a tensor (register_buffer), or outside the state dict"
+        raise InputError(f"a {type(value).__name__} cannot be coded", place=f"state dict, {name}", remedy=remedy)
+    check_type(value, f"state dict, {name}")
+    return value
 
 
 def _earlier_or_new(tensor: Tensor, seen: dict[tuple[object, ...], int], place: int, grid: Grid | None) -> Piece:

@@ -22,7 +22,7 @@ from nn_compression.entropy import Piece, StreamReader, cheapest
 from nn_compression.positions import position_piece, read_positions
 from nn_compression.value_code import WIDEST_GRID, Mesh, Patterns, Places, read_values, value_piece
 
-__all__ = ["Grid", "read_tensor", "tensor_piece"]
+__all__ = ["Grid", "check_type", "read_tensor", "tensor_piece"]
 
 _TYPES = (
     *(torch.float32, torch.float16, torch.bfloat16, torch.float64),
@@ -46,6 +46,17 @@ class Grid:
     source: int
 
 
+def check_type(tensor: Tensor, place: str | None = None) -> None:
+    """That a tensor can be coded.
+
+    Raises:
+        InputError: its type is not coded.
+    """
+    if tensor.dtype not in _TYPES:
+        remedy = f"these can: {', '.join(str(kind).removeprefix('torch.') for kind in _TYPES)}"
+        raise InputError(f"tensors of {tensor.dtype} cannot be coded", place=place, remedy=remedy)
+
+
 def tensor_piece(tensor: Tensor, grid: Grid | None = None) -> Piece:
     """The cheapest code of a tensor.
 
@@ -56,9 +67,7 @@ def tensor_piece(tensor: Tensor, grid: Grid | None = None) -> Piece:
     Raises:
         InputError: the type is not coded.
     """
-    if tensor.dtype not in _TYPES:
-        kinds = ", ".join(str(kind).removeprefix("torch.") for kind in _TYPES)
-        raise InputError(f"tensors of {tensor.dtype} cannot be coded", remedy=f"these can: {kinds}")
+    check_type(tensor)
     kind, shape = _TYPES.index(tensor.dtype), _matrix(tuple(tensor.shape))
     header = Piece(number(kind) + number(tensor.ndim) + b"".join(map(number, tensor.shape)))
     values, mesh = _patterns(tensor), _mesh(tensor, grid)

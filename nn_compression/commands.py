@@ -38,6 +38,9 @@ _Data = Annotated[
     typer.Option(help="module:function that returns Data; digits, mnist, cifar10; or a text.", show_default=False),
 ]
 _Weights = Annotated[Path | None, typer.Option(help="The network's weights: a safetensors file.", show_default=False)]
+_Keep = Annotated[
+    list[str] | None, typer.Option(metavar="LAYER", help="Leave this layer as it is.", show_default=False)
+]
 
 
 def compress(
@@ -62,8 +65,12 @@ def compress(
     ] = None,
     optimizer: Annotated[str, typer.Option(help=f"{', '.join(names())}.")] = "auto",
     evaluations: Annotated[
-        str, typer.Option(help="What a search may spend: evaluations (200) or wall time (30s, 10m, 2h).")
-    ] = "200",
+        str | None,
+        typer.Option(
+            help="What a search may spend: evaluations or wall time (30s, 10m, 2h); 200, without a MODEL 100.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The run folder; runs/NAME-N by default.")
     ] = None,
@@ -76,13 +83,18 @@ def compress(
         typer.Option(min=0, help="Highest learning rate of training; a fifth of it afterwards.", show_default=False),
     ] = None,
     distill: Annotated[bool, typer.Option("--distill", help="Learn from the network as it was, too.")] = False,
-    keep: Annotated[
-        list[str] | None, typer.Option(metavar="LAYER", help="Leave this layer as it is.", show_default=False)
-    ] = None,
+    keep: _Keep = None,
     round_to: Annotated[int, typer.Option(min=1, help="Channels that are kept: multiples of this.")] = 1,
     hardware: Annotated[
         str, typer.Option(help="Whose latency or energy is modelled: edge, cloud, or a roofline in a YAML file.")
     ] = "edge",
+    table: Annotated[
+        Path | None, typer.Option(help="A file of `sizewise latency`; your cache's by default.", show_default=False)
+    ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="What an agent learnt on another network: RUN/METHOD/policy of its run.", show_default=False),
+    ] = None,
     seed: Seed = 0,
     jobs: Jobs = 0,
     dry_run: Annotated[
@@ -104,7 +116,7 @@ def compress(
         budget=budget,
         max_drop=max_drop,
         optimizer=optimizer,
-        evaluations=evaluations,
+        evaluations=evaluations or ("100" if model is None else "200"),
         seed=seed,
         train_epochs=train_epochs,
         finetune_epochs=finetune_epochs,
@@ -113,6 +125,8 @@ def compress(
         keep=tuple(keep or ()),
         round_to=round_to,
         hardware=hardware,
+        table=None if table is None else str(table.resolve()),
+        policy=None if policy is None else str(policy.resolve()),
     )
     narration = Narration(make_console(), quiet=json)
     if dry_run:
@@ -126,15 +140,31 @@ def compress(
 def latency(
     model: _Model = None,
     data: _Data = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The table's file.")] = Path("latency.json"),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The table; one that is there is gone on with.")
+    ] = Path("latency.json"),
     round_to: Annotated[int, typer.Option(min=1, help="Channels: multiples of this.")] = 1,
-    keep: Annotated[
-        list[str] | None, typer.Option(metavar="LAYER", help="Leave this layer as it is.", show_default=False)
-    ] = None,
+    keep: _Keep = None,
+    counts: Annotated[int, typer.Option(min=1, help="Numbers of channels to measure of each coupled group.")] = 8,
+    seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Measure a latency table of a network on this machine: torch operator by operator, ONNX Runtime block by block."""
-    raise NotImplementedError
+    from nn_compression.latency_report import report_of
+    from nn_compression.narration import Narration
+    from nn_compression.settings import Settings
+
+    console = make_console()
+    settings = Settings(model=model, data=data, keep=tuple(keep or ()), round_to=round_to, seed=seed).settled()
+    try:
+        report = report_of(settings, output, counts, Narration(console, quiet=json))
+    except KeyboardInterrupt:
+        sys.stderr.write(f"what was measured is kept in {output}; the same command goes on from there\n")
+        raise typer.Exit(130) from None
+    if json:
+        sys.stdout.write(json_text(report.as_json()))
+    else:
+        report.show(console)
 
 
 COMMANDS: tuple[Callable[..., None], ...] = (compress, latency)

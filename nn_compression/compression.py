@@ -28,7 +28,17 @@ from automl_core.report.terminal import json_text
 from automl_core.runs import RECORD, versions, write_whole
 from nn_compression.base import finetuning, load_base, refuse_untrained
 from nn_compression.data import SettledData
-from nn_compression.deliverables import CODED, INT8, ONNX, export, in_floats, raw_bytes, try_int8, write_deliverables
+from nn_compression.deliverables import (
+    CODED,
+    INT8,
+    ONNX,
+    export,
+    in_floats,
+    load_compressed,
+    raw_bytes,
+    try_int8,
+    write_deliverables,
+)
 from nn_compression.designs import designs_of
 from nn_compression.devices import best_device
 from nn_compression.drawing import kept_figure
@@ -242,6 +252,7 @@ class CompressionRun:
             budget=settings.search_budget,
             optimizer=settings.optimizer,
             finishing=Finishing(self.data, schedule, settings.seed, folder, teacher),
+            policy=None if settings.policy is None else Path(settings.policy),
         )
 
     def _tidy(self, folder: Path) -> None:
@@ -255,6 +266,7 @@ class CompressionRun:
         """Write what the run was for; a finished run is read."""
         path = self.folder / RESULT
         if path.is_file():
+            load_compressed(self.folder)  # a file that is damaged is told
             return Outcome.from_json(orjson.loads(path.read_bytes()))
         with self._clock():
             last = self._folder_of(self.plan.stages[-1])

@@ -7,6 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from torch import Tensor, nn
@@ -110,7 +111,8 @@ class ChannelDesigns(Designs[ChannelProblem]):
     def problem(self, limit: CostLimit) -> ChannelProblem:
         """AMC's problem."""
         settings = self.settings
-        return ChannelProblem(self.reference, limit, keep=settings.keep, round_to=settings.round_to)
+        table = None if settings.table is None else Path(settings.table)
+        return ChannelProblem(self.reference, limit, keep=settings.keep, round_to=settings.round_to, table=table)
 
     def make(self, problem: ChannelProblem, point: Point) -> Made:
         """The pruned network, its batch norms recalibrated."""

@@ -34,6 +34,9 @@ class Narrator(Protocol):
     def training(self, title: str, epochs: int) -> AbstractContextManager[Callable[[Epoch], None]]:
         """A training; what the block is given hears of every epoch."""
 
+    def measuring(self) -> AbstractContextManager[Callable[[str, int, int], None]]:
+        """Many measurements; what the block is given hears what is measured, how many are done, and of how many."""
+
     def searching(self, title: str) -> AbstractContextManager[Callable[[Study], None]]:
         """A search; what the block is given hears of every batch."""
 
@@ -83,6 +86,27 @@ class Narration:
             status.stop()
         if last is not None:
             self.say(f"{epoch_line(title, last, epochs)}; {time.monotonic() - began:.1f} s")
+
+    @contextmanager
+    def measuring(self) -> Iterator[Callable[[str, int, int], None]]:
+        """Measurements, counted."""
+        told, status = time.monotonic(), self._console.status("measuring")
+        if self._console.is_terminal and not self._quiet:
+            status.start()
+
+        def hear(what: str, done: int, of: int) -> None:
+            nonlocal told
+            line, now = f"measuring {what}: {done} of {of}", time.monotonic()
+            if self._console.is_terminal:
+                status.update(line)
+            elif now - told >= _LINE_EVERY:
+                told = now
+                self.say(line)
+
+        try:
+            yield hear
+        finally:
+            status.stop()
 
     @contextmanager
     def searching(self, title: str) -> Iterator[Callable[[Study], None]]:

@@ -44,6 +44,8 @@ class Settings:
         keep: layers that stay as they are.
         round_to: channels that are kept are multiples of this.
         hardware: whose latency or energy is modelled.
+        table: a file of latencies measured here; ``None``: the one in the user's cache.
+        policy: the folder of what an agent learnt on another network.
     """
 
     model: str | None = None
@@ -62,6 +64,8 @@ class Settings:
     keep: tuple[str, ...] = ()
     round_to: int = 1
     hardware: str = "edge"
+    table: str | None = None
+    policy: str | None = None
 
     def settled(self) -> Settings:
         """With the names that were left out.
@@ -74,6 +78,10 @@ class Settings:
             epochs = 0 if self.weights or usual is None else usual.epochs
             epochs = epochs if self.train_epochs is None else self.train_epochs
             return replace(self, model=_SMALL, train_epochs=epochs).settled()
+        if self.policy is not None and self.optimizer == "auto":
+            from automl_core.agent.policy_files import kind_of  # only here: it costs the import of the agent
+
+            return replace(self, optimizer=kind_of(Path(self.policy))).settled()
         if self.data is None and is_user_reference(self.model):
             remedy = "name it with --data module:function, a function that returns nn_compression.data.Data"
             raise InputError("a network of your own needs its data", place=self.model, remedy=remedy)
@@ -112,6 +120,7 @@ class Settings:
     def digest(self) -> dict[str, str]:
         """Checksums of the files that were named."""
         files = [Path(self.weights)] if self.weights else []
+        files += sorted(Path(self.policy).glob("policy.*")) if self.policy else []
         files += [Path(self.hardware)] if Path(self.hardware).suffix in (".yaml", ".yml") else []
         return {str(file): hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest() for file in files}
 

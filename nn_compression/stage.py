@@ -70,6 +70,7 @@ class StageRun:
         budget: of a search.
         optimizer: a name of the registry.
         finishing: how designs are trained again.
+        policy: the folder of what an agent learnt before.
     """
 
     stage: Stage
@@ -80,6 +81,7 @@ class StageRun:
     budget: Budget
     optimizer: str
     finishing: Finishing
+    policy: Path | None = None
 
     def run(self, jobs: int, narrator: Narrator) -> None:
         """Search, compare, make and train; the network after it is written last of all.
@@ -158,9 +160,9 @@ class StageRun:
         seed, limits = self.finishing.seed, self.stage
         searched = problem if limits.drop is None else SmallestProblem(problem, limits.drop, self.before.validation)
         goal = searched.specs.goals[0]
-        first = Search(self.records("study"), searched, searched.specs, self.optimizer, self.budget, seed)
+        first = Search(self.records("study"), searched, searched.specs, self.optimizer, self.budget, seed, self.policy)
         with narrator.searching(f"{limits.method}: {self.optimizer}") as progress:
-            found = first.run(jobs, progress)
+            found = first.run(jobs, progress, keep=self.folder / "policy")
         spent = Budget(found.study.spent)
         second = Search(self.records("random"), searched, searched.specs, "random", spent, seed)
         with narrator.searching(f"{limits.method}: random designs, as many") as progress:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 
 import pytest
 from safetensors.torch import save_model
+from typer.testing import CliRunner
 
 from automl_core.contest import Contest
 from automl_core.errors import InputError, RecordError
@@ -15,6 +17,7 @@ from nn_compression.contest_entry import network_entry
 from nn_compression.problem_files import parse_problem, read_problem
 from nn_compression.problems.budget import CostLimit
 from nn_compression.references import load_model
+from sizewise.__main__ import app
 
 FILE = """\
 network: digits_net
@@ -106,3 +109,13 @@ def test_another_network_is_refused(file: Path, part: str) -> None:
         file.write_text(FILE.replace("round_to: 4", "round_to: 2"))
     with pytest.raises(RecordError, match=f"the {part} of the network has changed"):
         network_entry(str(file), folder)
+
+
+def test_networks_and_toys_stand_in_one_comparison(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(file.parent)
+    words = ["compare", "mine.yaml", "toy:allocation", "--optimizers", "random", "--seeds", "1", "--budget", "4"]
+    ended = CliRunner().invoke(app, [*words, "--jobs", "1", "--json", "-o", "run"])
+    assert ended.exit_code == 0, ended.output
+    problems = {study["problem"]: study for study in json.loads(ended.stdout)["studies"]}
+    assert set(problems) == {"digits_net-channels-macs0.4", "allocation"}
+    assert problems["digits_net-channels-macs0.4"]["met"] is True

@@ -74,11 +74,6 @@ class Table:
     variables: tuple[int, ...]
     cost: Array
 
-    def at(self, levels: Levels) -> Array:
-        """Shape (rows, variables of the space) to (rows,)."""
-        found: Array = self.cost[tuple(levels[:, at] for at in self.variables)]
-        return np.broadcast_to(found, len(levels))
-
 
 class TableCost:
     """A sum of tables.
@@ -94,17 +89,47 @@ class TableCost:
     def __init__(self, tables: Sequence[Table], dim: int) -> None:
         self.tables = _exact(tables)
         self.grows = all(_grows(table.cost) for table in self.tables)
-        self._rest: list[tuple[Table, ...]] = [self.tables]
-        for variable in reversed(range(dim)):
-            self._rest.insert(0, _without(self._rest[0], variable))
+        self._whole = _Sum(self.tables, dim)
+        self._rest: dict[int, _Sum] = {dim: self._whole}
+        rest = self.tables
+        for variable in reversed(range(dim if self.grows else 0, dim)):
+            rest = _without(rest, variable)
+            self._rest[variable] = _Sum(rest, dim)
 
     def total(self, levels: Levels) -> Array:
         """Shape (rows, variables) to (rows,)."""
-        return _sum(self.tables, levels)
+        return self._whole(levels)
 
     def least(self, levels: Levels, decided: int) -> Array:
         """The minimum over all values of the rest."""
-        return _sum(self._rest[decided], levels)
+        if not self.grows:
+            return self._rest[decided](levels)
+        lowest = levels.copy()
+        lowest[:, decided:] = 0
+        return self._whole(lowest)
+
+
+class _Sum:
+    """Tables laid end to end, so that all of a design's entries are found by one product and taken at once.
+
+    Args:
+        tables: to be added up.
+        dim: number of variables.
+    """
+
+    def __init__(self, tables: Sequence[Table], dim: int) -> None:
+        self._entries = np.concatenate([np.ravel(table.cost) for table in tables] or [np.zeros(0)])
+        self._starts = np.cumsum([0, *(table.cost.size for table in tables)])[:-1].astype(float)
+        self._strides = np.zeros((dim, len(tables)))
+        for column, table in enumerate(tables):
+            steps = np.cumprod([1, *reversed(table.cost.shape)])[:-1][::-1]
+            self._strides[list(table.variables), column] = steps
+
+    def __call__(self, levels: Levels) -> Array:
+        """Shape (rows, variables) to (rows,)."""
+        at = levels @ self._strides + self._starts  # in floats, which are exact here and much faster to multiply
+        total: Array = self._entries[at.astype(np.int64)].sum(axis=1)
+        return total
 
 
 def _exact(tables: Sequence[Table]) -> tuple[Table, ...]:
@@ -114,13 +139,6 @@ def _exact(tables: Sequence[Table]) -> tuple[Table, ...]:
         return tuple(tables)
     unit = 2.0 ** (math.ceil(math.log2(largest)) - _BITS)
     return tuple(Table(table.variables, np.ceil(table.cost / unit) * unit) for table in tables)
-
-
-def _sum(tables: Sequence[Table], levels: Levels) -> Array:
-    total = np.zeros(len(levels))
-    for table in tables:
-        total += table.at(levels)
-    return total
 
 
 def _grows(cost: Array) -> bool:

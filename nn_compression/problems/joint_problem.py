@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -20,7 +21,7 @@ from nn_compression.problems.channel_costs import GroupCounts, counted
 from nn_compression.problems.channel_problem import LEAST_SHARE, channel_slots, channel_variable
 from nn_compression.problems.coded_bytes import SHARED_BITS, position_bits
 from nn_compression.problems.costs import Cost, GrowingCost
-from nn_compression.problems.grid import Levels
+from nn_compression.problems.grid import Grid, Levels
 from nn_compression.problems.network import NetworkReference
 from nn_compression.problems.network_problem import NetworkProblem, network_space
 from nn_compression.problems.pruner import Pruner
@@ -119,28 +120,16 @@ class JointProblem(NetworkProblem):
         return self._coded(cost, counts)
 
     def _coded(self, cost: ChannelCost, counts: GroupCounts) -> GrowingCost:
-        columns = {variable.name: column for column, variable in enumerate(self.grid.space.variables)}
-        tables = [self._bits_a_weight(layer.name, columns) for layer in self.network.graph.layers]
+        bits_a_weight = _BitsAWeight(self.grid, [layer.name for layer in self.network.graph.layers], self._names)
 
         def total(levels: Levels) -> Array:
             kept = counts(levels)
             weights = cost.layer_weights_of(kept)
             others = cost.bytes_of(kept) * 8 // SHARED_BITS - weights.sum(axis=1)
-            bits = np.stack([table(levels) for table in tables], axis=1)
-            return np.asarray(np.ceil((weights * bits).sum(axis=1) / 8 + others * SHARED_BITS / 8))
+            bits = (weights * bits_a_weight(levels)).sum(axis=1) + others * SHARED_BITS
+            return np.asarray(np.ceil(bits / 8))
 
         return GrowingCost(total)
-
-    def _bits_a_weight(self, layer: str, columns: dict[str, int]) -> _BitsAWeight:
-        if layer not in self._names:
-            return _BitsAWeight(np.array([1.0]), None, np.array([float(SHARED_BITS)]), None)
-        share, width = columns.get(f"{layer}.kept"), columns.get(f"{layer}.weight_bits")
-        return _BitsAWeight(
-            np.array([1.0]) if share is None else np.array(self.grid.values[share], dtype=float),
-            share,
-            np.array([float(MOST_BITS)]) if width is None else np.array(self.grid.values[width], dtype=float),
-            width,
-        )
 
     def _base_cost(self) -> float:
         return float(self.network.graph.macs if self.limit.metric == "macs" else self.network.state_bytes)
@@ -180,20 +169,39 @@ class JointProblem(NetworkProblem):
 
 
 class _BitsAWeight:
-    """Bits of a weight that may be kept or not, by share and width; neither can be raised without their rising."""
+    """Bits of a weight that may be kept or not, by layer; they rise with the share that is kept and with the width.
 
-    def __init__(self, shares: Array, share: int | None, widths: Array, width: int | None) -> None:
-        self._share, self._width = share, width
-        bits = position_bits(shares)[:, np.newaxis] + shares[:, np.newaxis] * widths
-        self._bits = np.maximum.accumulate(bits, axis=0)
+    Args:
+        grid: with the variables of shares and widths.
+        layers: all of the network's.
+        rounded: those whose weights are removed and rounded; of the others each takes 32 bits.
+    """
+
+    def __init__(self, grid: Grid, layers: Sequence[str], rounded: Sequence[str]) -> None:
+        at = {variable.name: column for column, variable in enumerate(grid.space.variables)}
+        self._shares = np.array([at.get(f"{layer}.kept", grid.space.dim) for layer in layers])
+        self._widths = np.array([at.get(f"{layer}.weight_bits", grid.space.dim) for layer in layers])
+        values = [*(np.array(own, dtype=float) for own in grid.values), np.array([1.0])]
+        tables = []
+        for layer, share, width in zip(layers, self._shares, self._widths, strict=True):
+            still = [float(MOST_BITS if layer in rounded else SHARED_BITS)]
+            tables.append(_table(values[share], values[width] if width < grid.space.dim else np.array(still)))
+        sizes = np.max([table.shape for table in tables], axis=0)
+        self._bits = np.stack(
+            [np.pad(table, [(0, n - m) for n, m in zip(sizes, table.shape, strict=True)]) for table in tables]
+        )
 
     def __call__(self, levels: Levels) -> Array:
-        """Shape (rows, variables) to (rows,)."""
-        still = np.zeros(len(levels), dtype=np.int64)
-        share = still if self._share is None else levels[:, self._share]
-        width = still if self._width is None else levels[:, self._width]
-        bits: Array = self._bits[share, width]
+        """Shape (rows, variables) to (rows, layers)."""
+        padded = np.pad(levels, ((0, 0), (0, 1)))
+        bits: Array = self._bits[np.arange(len(self._bits)), padded[:, self._shares], padded[:, self._widths]]
         return bits
+
+
+def _table(shares: Array, widths: Array) -> Array:
+    """Bits of a weight, shape (shares, widths): where it is, and what it is."""
+    bits = position_bits(shares)[:, np.newaxis] + shares[:, np.newaxis] * widths
+    return np.maximum.accumulate(bits, axis=0)
 
 
 def _rebuild(

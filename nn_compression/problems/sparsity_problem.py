@@ -113,8 +113,26 @@ class SparsityProblem(NetworkProblem):
         with torch.no_grad():
             for name, tensor in self._scratch.state_dict().items():
                 tensor.copy_(whole[name])
-        Masks.magnitude(self._scratch, self.kept(point)).apply()
+        shares = self.kept(point)
+        left = {
+            key: self._ranks[key] < max(1, round(shares[layer] * self._ranks[key].numel()))
+            for layer, keys in self.layers.items()
+            for key in keys
+        }
+        Masks(self._scratch, left).apply()
         return self._scratch
+
+    @cached_property
+    def _ranks(self) -> dict[str, Tensor]:
+        """Of each weight: the places of its values by falling magnitude, as ``Masks.magnitude`` counts them."""
+        ranks = {}
+        for key in (key for keys in self.layers.values() for key in keys):
+            weight = self.network.model.get_parameter(key)
+            order = weight.abs().flatten().sort(descending=True, stable=True).indices
+            places = torch.empty(len(order), dtype=torch.int32)
+            places[order] = torch.arange(len(order), dtype=torch.int32)
+            ranks[key] = places.view_as(weight)
+        return ranks
 
     def observed(self, point: Point) -> Observations:
         """Of each layer the share of its weights' magnitude that is kept."""

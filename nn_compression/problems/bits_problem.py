@@ -27,13 +27,16 @@ __all__ = ["LEAST_BITS", "BitsProblem"]
 
 LEAST_BITS = 2
 """Bits of a weight or an activation, at least; HAQ's."""
+_FEW = 3
+"""Layers of a network whose ends are most of it."""
 
 
 class BitsProblem(NetworkProblem):
     """Bits by layer, 2 to 8, under a budget of bytes, or of latency or energy modelled for some hardware.
 
-    The first and the last layer have 8 bits, as in HAQ. Under a budget of bytes activations have 8, for they are in no
-    file. Of latency and energy a share is one of the network at 8 bits throughout.
+    The first and the last layer have 8 bits, as in HAQ; in a network of up to three layers, of which they are most, all
+    bits are chosen. Under a budget of bytes activations have 8, for they are in no file. Of latency and energy a share
+    is one of the network at 8 bits throughout.
 
     Args:
         reference: the network and its data.
@@ -76,7 +79,7 @@ class BitsProblem(NetworkProblem):
     @cached_property
     def _free(self) -> tuple[Layer, ...]:
         """The layers whose bits are chosen."""
-        inner = self.layers[1:-1]
+        inner = self.layers[1:-1] if len(self.layers) > _FEW else self.layers
         return tuple(layer for layer in inner if not any(_within(layer.name, name) for name in self.keep))
 
     def _takes_bits(self, layer: Layer) -> bool:

@@ -235,6 +235,14 @@ def test_ends_have_eight_bits_and_the_others_what_was_chosen(digits: NetworkRefe
     assert problem.base_cost == pytest.approx(eight, rel=1e-9)
 
 
+def test_of_three_layers_the_ends_are_chosen_too(write_module: WriteModule) -> None:
+    reference = NetworkReference("digits", write_module("three", BROKEN.format(fault="")))
+    problem = BitsProblem(reference, CostLimit.parse("bytes=0.3"), FEW)
+    assert [variable.name for variable in problem.space.variables] == [
+        *("one.weight_bits", "two.weight_bits", "out.weight_bits")
+    ]
+
+
 def test_a_candidate_does_not_see_the_one_before(digits: NetworkReference) -> None:
     for kind, budget in ((BitsProblem, "latency=0.5"), (SparsityProblem, "bytes=0.2")):
         problem = problem_of(kind, budget, digits)

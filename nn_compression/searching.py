@@ -89,6 +89,7 @@ class Search:
                 )
                 study.run(optimizer, stop="budget", batch=facts["batch"])
             if keep is not None and isinstance(optimizer, Transferable):
+                keep.mkdir(parents=True, exist_ok=True)
                 optimizer.save(keep)
             if "seconds" not in record.facts():
                 record.write_fact("seconds", study.elapsed)

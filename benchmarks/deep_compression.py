@@ -85,11 +85,11 @@ PLANS: Mapping[str, Plan] = {
         settle=40,
         centroids=2,
         keep={
-            "1": {"fc1": 0.11, "fc2": 0.22, "fc3": 0.6},
+            "1": {"fc1": 0.085, "fc2": 0.18, "fc3": 0.5},
             "2": {"fc1": 0.03, "fc2": 0.07, "fc3": 0.4},
             "3": {"fc1": 0.02, "fc2": 0.05, "fc3": 0.35},
         },
-        clusters={"fc1": 32, "fc2": 32, "fc3": 32, "fc1.bias": 16, "fc2.bias": 16},
+        clusters={"fc1": 16, "fc2": 16, "fc3": 16, "fc1.bias": 8, "fc2.bias": 8},
     ),
     "lenet5": Plan(
         error=0.85,
@@ -105,8 +105,8 @@ PLANS: Mapping[str, Plan] = {
             "3": {"conv1": 0.5, "conv2": 0.08, "fc1": 0.016, "fc2": 0.12},
         },
         clusters={
-            **{"conv1": 32, "conv2": 32, "fc1": 32, "fc2": 32},
-            **{"conv1.bias": 16, "conv2.bias": 16, "fc1.bias": 16},
+            **{"conv1": 32, "conv2": 16, "fc1": 16, "fc2": 16},
+            **{"conv1.bias": 8, "conv2.bias": 8, "fc1.bias": 8},
         },
     ),
 }

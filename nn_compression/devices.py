@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -33,18 +33,22 @@ def placed(model: nn.Module, device: torch.device) -> Iterator[None]:
     """
     home = device_of(model)
     model.to(device)
-    _lay_out(model, torch.channels_last)
+    moved = [each for each in model.parameters() if each.ndim == 4 and not _channels_last(each)]
+    _lay_out(moved, torch.channels_last)
     try:
         yield
     finally:
-        _lay_out(model, torch.contiguous_format)
+        _lay_out(moved, torch.contiguous_format)  # only these: a training that evaluates in between goes on as it was
         model.to(home)
 
 
-def _lay_out(model: nn.Module, order: torch.memory_format) -> None:
-    for parameter in model.parameters():
-        if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(memory_format=order)
+def _channels_last(parameter: nn.Parameter) -> bool:
+    return parameter.is_contiguous(memory_format=torch.channels_last)
+
+
+def _lay_out(parameters: Iterable[nn.Parameter], order: torch.memory_format) -> None:
+    for parameter in parameters:
+        parameter.data = parameter.data.contiguous(memory_format=order)
 
 
 def laid_out(inputs: Tensor, device: torch.device) -> Tensor:

@@ -138,7 +138,8 @@ class _Course:
         """Go back to where a training stood."""
         self._model.load_state_dict(standing.model)
         restore_optimizer(self._optimizer, standing.optimizer)
-        self.epochs, self._best, self._kept = list(standing.epochs), standing.best, dict(standing.kept)
+        self.epochs, self._best = list(standing.epochs), standing.best
+        self._kept = dict(standing.kept or standing.model)  # the best epoch so far may be the last
 
     def standing(self) -> Standing:
         """Where it stands."""

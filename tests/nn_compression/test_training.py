@@ -13,7 +13,7 @@ from nn_compression.data import Data, SettledData, Split, settled
 from nn_compression.evaluation import evaluate
 from nn_compression.references import load_data, load_model
 from nn_compression.schedule import Schedule
-from nn_compression.tasks import Task
+from nn_compression.tasks import Task, task_of
 from nn_compression.training import Diverged, Epoch, History, train
 from nn_compression.zoo import ZOO
 
@@ -104,6 +104,37 @@ def test_an_interrupted_training_ends_with_the_same_bits(schedule: Schedule, sto
     again = a_net()
     assert train(again, data, schedule, seed=7, checkpoint=path, progress=interrupt_after(1)) == history
     assert same(again, whole)
+
+
+def test_the_best_epoch_before_an_interruption_is_kept_though_it_was_the_last(tmp_path: Path) -> None:
+    """The metric falls with every look: the first epoch is the best, whatever happens."""
+
+    def falling() -> SettledData:
+        looks = iter(range(0, -100, -1))
+        task = replace(task_of("classification"), metric=lambda outputs, targets: torch.tensor(float(next(looks))))
+        return replace(some_data(), task=task)
+
+    schedule, whole, parts = Schedule(3, 0.05, batch=16, keep_best=True), a_net(), a_net()
+    train(whole, falling(), schedule, seed=7)
+    path = tmp_path / "training.safetensors"
+    with pytest.raises(Interrupted):
+        train(parts, falling(), schedule, seed=7, checkpoint=path, progress=interrupt_after(1))
+    resumed, later = a_net(), falling()
+    later.task.metric(torch.zeros(1), torch.zeros(1))  # the look that the first epoch had
+    assert train(resumed, later, schedule, seed=7, checkpoint=path).best == 1
+    assert same(resumed, whole)
+
+
+def test_a_look_at_the_network_between_epochs_changes_no_bit_of_an_interrupted_training(tmp_path: Path) -> None:
+    """Kernels of more channels than one lie otherwise in memory while they are trained, and stay so."""
+    data, schedule = load_data("digits", 0), Schedule(2, 0.05, batch=256, keep_best=True)
+    whole, parts, resumed = (load_model("digits_net") for _ in range(3))
+    train(whole, data, schedule, seed=7)
+    path = tmp_path / "training.safetensors"
+    with pytest.raises(Interrupted):
+        train(parts, data, schedule, seed=7, checkpoint=path, progress=interrupt_after(1))
+    train(resumed, data, schedule, seed=7, checkpoint=path)
+    assert same(resumed, whole)
 
 
 def test_a_training_killed_within_an_epoch_ends_with_the_same_bits(tmp_path: Path) -> None:

@@ -111,10 +111,10 @@ def try_int8(folder: Path, model: nn.Module, data: SettledData, largest_drop: fl
     order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))
     calibration = data.train.inputs[order[:_EXAMPLES].sort().values]
     with tempfile.TemporaryDirectory(prefix="sizewise-") as aside:
-        source = Path(aside) / ONNX
+        source = folder / ONNX
         try:
-            if not export_onnx(in_floats(model), data.example_input, source).any_batch:
-                return "int8: not tried, for the ONNX file takes one example at a time"
+            if quantized_weights(model):
+                source = export_onnx(in_floats(model), data.example_input, Path(aside) / ONNX).path
             return quantize_onnx(
                 source,
                 folder / INT8,

@@ -22,26 +22,21 @@ __all__ = ["figures_of", "timed_in_turn"]
 _ROUNDS = 3
 
 
-def figures_of(model: nn.Module, data: SettledData, file_bytes: int, onnx: Path | None) -> Figures:
-    """Judge and measure a network.
+def figures_of(model: nn.Module, data: SettledData, file_bytes: int) -> Figures:
+    """Judge a network and count it; latencies are not measured yet.
 
     Args:
         model: as it runs.
         data: what it is judged on.
         file_bytes: of its file.
-        onnx: its ONNX file, where there is one.
     """
-    runs, floats, example = as_it_runs(model), in_floats(model), data.example_input
-    found = None if onnx is None else measure_file(onnx, example)
-    eager = measure(floats, example, "eager")
+    runs, floats = as_it_runs(model), in_floats(model)
     return Figures(
         validation=evaluate(runs, data.validation, data.task, device=best_device()),
         test=evaluate(runs, data.test, data.task, device=best_device()),
-        macs=trace(floats, example).macs,
+        macs=trace(floats, data.example_input).macs,
         weights=nonzero_weights(floats),
         file_bytes=file_bytes,
-        eager=Timing(eager.seconds, eager.spread),
-        onnx=None if found is None else Timing(found.seconds, found.spread),
     )
 
 

@@ -35,8 +35,8 @@ class Figures:
         macs: of one example.
         weights: multiplying weights that are not zero.
         file_bytes: of its file: before, four a value, as in any file of weights; after, the coded file.
-        eager: latency in torch.
-        onnx: latency in ONNX Runtime; ``None`` where it has no ONNX file.
+        eager: latency in torch; ``None``: not measured.
+        onnx: latency in ONNX Runtime; ``None``: not measured, for want of an ONNX file.
     """
 
     validation: float
@@ -44,14 +44,13 @@ class Figures:
     macs: int
     weights: int
     file_bytes: int
-    eager: Timing
-    onnx: Timing | None
+    eager: Timing | None = None
+    onnx: Timing | None = None
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> Figures:
         """The inverse of ``dataclasses.asdict``."""
-        onnx = content["onnx"]
-        timings = {"eager": Timing(**content["eager"]), "onnx": None if onnx is None else Timing(**onnx)}
+        timings = {name: None if content[name] is None else Timing(**content[name]) for name in ("eager", "onnx")}
         return Figures(**{**content, **timings})
 
 

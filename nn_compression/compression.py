@@ -171,7 +171,7 @@ class CompressionRun:
         Raises:
             InputError: a training fails, the budget cannot be met, or something cannot be written.
         """
-        with self._clock(), self._nothing_left_of_a_false_start():
+        with self._nothing_left_of_a_false_start(), self._clock():
             self._base(narrator)
             before = self._before(narrator)
             for stage in self.plan.stages:

@@ -103,8 +103,12 @@ class StageRun:
     @cached_property
     def bound(self) -> float:
         """What the network after the stage may cost, in the unit of its metric; infinite: as little as it can."""
-        base = {"macs": self.before.macs, "bytes": self.before.file_bytes, "latency": _seconds(self.before)}
-        cost = self._whole_problem.base_cost if self.stage.modelled else base[self.stage.metric]
+        if self.stage.modelled:
+            cost = self._whole_problem.base_cost
+        elif self._measured:
+            cost = _seconds(self.before)
+        else:
+            cost = float({"macs": self.before.macs, "bytes": self.before.file_bytes}[self.stage.metric])
         limit = self.stage.bound(cost)
         return math.inf if limit is None else limit.bound(cost)
 

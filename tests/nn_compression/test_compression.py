@@ -1,0 +1,254 @@
+"""A compression run in one process: what it leaves, how it goes on, and what it refuses without a trace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from automl_core.errors import InputError, RecordError
+from automl_core.runs import new_run_folder
+from automl_core.study import Study
+from nn_compression import compression, deliverables
+from nn_compression.compression import CompressionRun
+from nn_compression.deliverables import load_compressed
+from nn_compression.evaluation import evaluate
+from nn_compression.model_files import load_saved
+from nn_compression.references import load_data, load_model
+from nn_compression.settings import Settings
+from nn_compression.training import Epoch, Schedule, train
+
+
+class Listener:
+    """Hears all of a run, and may cut it off."""
+
+    def __init__(self, at: str = "never") -> None:
+        self.at, self.heard = at, 0
+
+    def say(self, *lines: str) -> None:
+        """Nothing is shown."""
+
+    def doing(self, words: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def training(self, title: str, epochs: int) -> AbstractContextManager[Callable[[Epoch], None]]:
+        return nullcontext(lambda epoch: self._hear("training"))
+
+    def searching(self, title: str) -> AbstractContextManager[Callable[[Study], None]]:
+        return nullcontext(lambda study: self._hear("random" if "random designs" in title else "search"))
+
+    def measuring(self) -> AbstractContextManager[Callable[[str, int, int], None]]:
+        return nullcontext(lambda what, done, of: None)
+
+    def _hear(self, what: str) -> None:
+        self.heard += 1
+        if what == self.at:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Those of a digits_net, trained for two epochs."""
+    data, model = load_data("digits", 0), load_model("digits_net")
+    train(model, data, Schedule(2, learning_rate=0.1, batch=64), seed=0)
+    path = tmp_path_factory.mktemp("weights") / "digits.safetensors"
+    save_file(model.state_dict(), path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without ONNX files, which take longer than all else of a small run: for tests of other things."""
+
+    def none(*_: object) -> tuple[None, tuple[str, ...]]:
+        return None, ()
+
+    monkeypatch.setattr(compression, "export", none)
+    monkeypatch.setattr(deliverables, "export", none)
+
+
+@pytest.fixture
+def settings(weights: Path) -> Settings:
+    return Settings("digits_net", weights=str(weights), optimizer="random", evaluations="8", finetune_epochs=1)
+
+
+def begun(folder: Path, settings: Settings) -> CompressionRun:
+    return CompressionRun.begin(lambda name: new_run_folder(folder, name), settings, "sizewise compress")
+
+
+def onnx_macs(path: Path) -> int:
+    """Multiply-accumulates of a network of convolutions and a matrix product, read off its ONNX file alone."""
+    model = onnx.shape_inference.infer_shapes(onnx.load(path))
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    values = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in model.graph.value_info}
+    macs = 0
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            macs += int(np.prod(shapes[node.input[1]])) * int(np.prod(values[node.output[0]][2:]))
+        if node.op_type in ("Gemm", "MatMul"):
+            macs += int(np.prod(next(shapes[name] for name in node.input if name in shapes)))
+    return macs
+
+
+def test_channels_to_half_the_macs(tmp_path: Path, settings: Settings) -> None:
+    run = begun(tmp_path / "run", replace(settings, budget="macs=0.5", finetune_epochs=2))
+    outcome, data = run.execute(1, Listener()), load_data("digits", 0)
+    folder = tmp_path / "run"
+    assert outcome.met
+    assert onnx_macs(folder / "base/model.onnx") == outcome.before.macs
+    assert onnx_macs(folder / "model.onnx") == outcome.after.macs <= outcome.before.macs // 2
+
+    model = load_compressed(folder)
+    assert outcome.after.test == pytest.approx(evaluate(model, data.test, data.task))
+    assert (folder / "model.swnn").stat().st_size == outcome.after.file_bytes
+    for tensor, saved in zip(model.state_dict().values(), load_saved(folder).state_dict().values(), strict=True):
+        assert torch.equal(tensor, saved)
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    found = session.run(None, {session.get_inputs()[0].name: data.test.inputs[:50].numpy()})[0]
+    with torch.no_grad():
+        assert np.abs(found - model(data.test.inputs[:50]).numpy()).max() < 1e-3
+
+    search = outcome.searches[0]
+    assert (search.evaluations, search.metric) == (8, "accuracy")
+    assert search.found >= search.uniform  # which is the first design of the search
+    assert {layer.name for layer in outcome.layers} == {"conv1", "conv2", "conv3", "linear"}
+    assert sum(layer.macs for layer in outcome.layers) == outcome.after.macs
+    content = json.loads((folder / "result.json").read_text())
+    assert content["met"] and content["seed"] == 0 and content["versions"]["torch"]
+    assert not list(folder.rglob("*.training"))
+    again = CompressionRun.reopen(folder).execute(1, Listener("search"))  # which would be cut off, were it searched
+    assert again.as_json() == outcome.as_json()
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize(
+    ("method", "budget", "bound"),
+    [("channels", "bytes=20k", 20_000), ("bits", "bytes=0.12", None), ("deep", "bytes=4k", 4000)],
+)
+def test_bytes_are_those_of_the_file(
+    tmp_path: Path, settings: Settings, method: str, budget: str, bound: int | None
+) -> None:
+    asked = replace(settings, method=method, budget=budget, evaluations="3")
+    outcome = begun(tmp_path / "run", asked).execute(1, Listener())
+    state = load_saved(tmp_path / "run/base").state_dict().values()
+    whole = sum(4 * tensor.numel() if tensor.is_floating_point() else 8 for tensor in state)
+    bound = int(0.12 * whole) if bound is None else bound
+    assert (outcome.before.file_bytes, outcome.reached.bound) == (whole, bound)
+    assert 0.9 * bound < (tmp_path / "run/model.swnn").stat().st_size <= bound
+    data, model = load_data("digits", 0), load_compressed(tmp_path / "run")
+    assert outcome.after.validation == pytest.approx(evaluate(model, data.validation, data.task))
+
+
+def test_all_goes_through_channels_sparsity_and_bits(tmp_path: Path, settings: Settings) -> None:
+    asked = replace(settings, method="all", budget="bytes=0.06", evaluations="3", keep=("linear",), finetune_epochs=0)
+    outcome = begun(tmp_path / "run", asked).execute(1, Listener())
+    assert outcome.met and [search.method for search in outcome.searches] == ["channels", "sparsity", "bits"]
+    assert any(layer.outputs < layer.outputs_before for layer in outcome.layers)
+    assert max(layer.weight_bits for layer in outcome.layers) <= 8
+    layer = next(layer for layer in outcome.layers if layer.name == "conv3")
+    weight = load_compressed(tmp_path / "run").state_dict()["conv3.weight"]
+    assert weight.shape[:2] == (layer.outputs, layer.inputs)
+    assert layer.weights == int((weight != 0).sum()) < 0.6 * weight.numel()
+    assert len(weight.unique()) < 2**8 * layer.outputs
+    assert (tmp_path / "run/model.onnx").is_file()
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_modelled_budget_says_so(tmp_path: Path, settings: Settings) -> None:
+    asked = replace(settings, method="bits", budget="energy=0.7", evaluations="2", finetune_epochs=0)
+    outcome = begun(tmp_path / "run", asked).execute(1, Listener())
+    assert outcome.reached.modelled and outcome.met
+    assert min(layer.weight_bits for layer in outcome.layers) < 8
+
+
+@pytest.mark.usefixtures("plain")
+def test_the_smallest_network_within_a_drop(tmp_path: Path, settings: Settings) -> None:
+    outcome = begun(tmp_path / "run", replace(settings, max_drop=3.0, evaluations="24")).execute(1, Listener())
+    assert outcome.met and outcome.reached.bound == 3.0
+    assert outcome.before.validation - outcome.after.validation == pytest.approx(outcome.reached.value)
+    assert outcome.after.macs < outcome.before.macs
+    assert outcome.searches[0].metric == "macs"
+
+
+@pytest.mark.usefixtures("plain")
+def test_cut_off_anywhere_it_ends_with_the_same_file(tmp_path: Path, settings: Settings) -> None:
+    asked = replace(settings, evaluations="20", finetune_epochs=2)
+    begun(tmp_path / "whole", asked).execute(1, Listener())
+    begun(tmp_path / "cut", asked)
+    for at in ("search", "random", "training"):  # each goes on from the cut before it
+        with pytest.raises(KeyboardInterrupt):
+            CompressionRun.reopen(tmp_path / "cut").execute(1, Listener(at))
+        assert not (tmp_path / "cut/result.json").exists()
+    CompressionRun.reopen(tmp_path / "cut").execute(1, Listener())
+    assert (tmp_path / "cut/model.swnn").read_bytes() == (tmp_path / "whole/model.swnn").read_bytes()
+
+
+def test_weights_that_changed_are_told(tmp_path: Path, settings: Settings, weights: Path) -> None:
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(weights.read_bytes())
+    begun(tmp_path / "run", replace(settings, weights=str(own)))
+    save_file({name: tensor + 1 for name, tensor in load_model("digits_net").state_dict().items()}, own)
+    with pytest.raises(RecordError, match=r"own\.safetensors has changed"):
+        CompressionRun.reopen(tmp_path / "run")
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_damaged_file_of_a_finished_run_is_told(tmp_path: Path, settings: Settings) -> None:
+    begun(tmp_path / "run", replace(settings, evaluations="2", finetune_epochs=0)).execute(1, Listener())
+    path = tmp_path / "run/model.swnn"
+    content = path.read_bytes()
+    for damage in (content[:-40], content[:100] + b"\0\0\0\0" + content[104:]):
+        path.write_bytes(damage)
+        with pytest.raises(InputError, match="cannot be read") as caught:
+            CompressionRun.reopen(tmp_path / "run").execute(1, Listener())
+        assert caught.value.place == str(path)
+
+
+REFUSED = {
+    "an unknown network": ({"model": "digit_net", "weights": None}, "no network 'digit_net'", "'digits_net'"),
+    "a network of one's own without data": ({"model": "mine:net", "weights": None}, "needs its data", "--data"),
+    "missing data": ({"data": "digit"}, "no data set 'digit'", "'digits'"),
+    "an untrained network": ({"weights": None}, "untrained", "--train-epochs 20"),
+    "weights of another network": ({"model": "lenet_300_100", "data": "digits"}, "another network", "weights"),
+    "weights that are not there": ({"weights": "gone.safetensors"}, "cannot be read", "--weights"),
+    "MACs out of reach": ({"budget": "macs=0.01"}, "can be brought to 13,672 MACs", "macs=0.06"),
+    "bytes out of reach": ({"budget": "bytes=0.01", "method": "bits"}, "can be brought to", "bytes=0.0"),
+    "a pair that there is not": ({"budget": "macs=0.5", "method": "deep"}, "not held to macs", "--budget bytes="),
+    "a layer that there is not": ({"keep": ("conv9",)}, "conv9", "'conv3'"),
+    "an unknown optimizer": ({"optimizer": "cma"}, "no optimizer 'cma'", "'cmaes'"),
+    "no evaluations": ({"evaluations": "none"}, "cannot read the budget 'none'", "2000"),
+    "an unknown machine": ({"method": "bits", "budget": "energy=0.9", "hardware": "egde"}, "'egde'", "'edge'"),
+}
+"""What is asked for instead, and the problem and the remedy that the error must name."""
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_done_is_refused_before_a_folder_is_made(tmp_path: Path, settings: Settings, name: str) -> None:
+    changed, problem, remedy = REFUSED[name]
+    with pytest.raises(InputError) as caught:
+        begun(tmp_path / "run", replace(settings, **changed))
+    assert problem in caught.value.problem
+    assert remedy in (caught.value.remedy or "")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_training_that_diverges_leaves_no_folder(tmp_path: Path, settings: Settings) -> None:
+    run = begun(tmp_path / "run", replace(settings, weights=None, train_epochs=2, learning_rate=1e20))
+    with pytest.raises(InputError, match=r"loss is (nan|inf)") as caught:
+        run.execute(1, Listener())
+    assert "--lr" in (caught.value.remedy or "")
+    assert not (tmp_path / "run").exists()

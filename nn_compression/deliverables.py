@@ -128,12 +128,13 @@ def try_int8(folder: Path, model: nn.Module, data: SettledData, largest_drop: fl
             return f"int8: not possible for this network ({error.problem})"
 
 
-def load_compressed(folder: Path) -> nn.Module:
+def load_compressed(folder: Path | str) -> nn.Module:
     """The network in the coded file of a run, built by the spec beside it, in evaluation mode.
 
     Raises:
         InputError: a file is missing, damaged, or of another network.
     """
+    folder = Path(folder)
     model = read_spec(folder).build()
     tensors = load_coded(folder / CODED, most=sum(tensor.numel() for tensor in model.state_dict().values()))
     check_state(model, tensors, str(folder / CODED), "name the folder of the run that wrote it")

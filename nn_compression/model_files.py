@@ -104,12 +104,13 @@ def read_spec(folder: Path) -> ModelSpec:
     return _read(folder)[0]
 
 
-def load_saved(folder: Path) -> nn.Module:
+def load_saved(folder: Path | str) -> nn.Module:
     """The network that ``save_model`` wrote, in evaluation mode.
 
     Raises:
         InputError: there is none, a file is damaged, or the base model is not the one that it was.
     """
+    folder = Path(folder)
     spec, checksum = _read(folder)
     path = folder / _WEIGHTS
     tensors, _ = read_tensors(path, "write the model again")

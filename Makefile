@@ -1,4 +1,4 @@
-# make demo         set up whatever is missing, then size the two-stage op-amp
+# make demo         set up whatever is missing, then size the two-stage op-amp and compress a small network
 # make test         set up whatever is missing, then run the tests
 # make setup        only set up; a second call finds nothing to do
 # make lint         ruff and mypy --strict
@@ -13,6 +13,7 @@ BENCHMARKS := $(filter-out benchmarks/figures.py benchmarks/results.py,$(wildcar
 
 demo: setup
 	$(BIN)/sizewise size netlists/two_stage_op_amp/spec.yaml
+	$(BIN)/sizewise compress
 
 test: setup
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile

@@ -1,0 +1,101 @@
+"""``sizewise compress`` from outside: stopped, killed and gone on with; refused without a trace."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.command_line import begin, count, end, sizewise, wait_until, write
+
+SMALL = ("--train-epochs", 2, "--optimizer", "random", "--finetune-epochs", 2)
+
+NETWORKS = """
+import torch
+from torch import nn
+
+class Astray(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(1, 4, 3)
+        self.head = nn.Linear(10, 10)
+
+    def forward(self, images):
+        return self.head(self.stem(images).flatten(1))
+
+def astray():
+    return Astray()
+
+def good():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+"""
+
+
+@pytest.mark.timeout(400)
+def test_stopped_and_killed_it_goes_on_to_its_end(tmp_path: Path) -> None:
+    words = ("compress", "-o", "run", "--evaluations", 600, *SMALL)
+    process = begin(tmp_path, *words)
+    wait_until(lambda: count(tmp_path / "run") > 16 or process.poll() is not None, "trials in the record")
+    process.send_signal(signal.SIGINT)
+    stopped = end(process)
+    assert stopped.status == 130
+    assert "`sizewise resume run` goes on from here" in stopped.err
+    before = count(tmp_path / "run")
+    assert 16 < before < 600
+
+    process = begin(tmp_path, "resume", "run", "--jobs", 1)
+    wait_until(lambda: count(tmp_path / "run") > before + 16 or process.poll() is not None, "more trials")
+    process.kill()
+    process.communicate()
+    assert not (tmp_path / "run/result.json").exists()
+
+    done = sizewise(tmp_path, "resume", "run", "--json", "--jobs", 1)
+    assert done.status == 0, done
+    result = json.loads(done.out)
+    assert result["met"] and result["after"]["macs"] <= result["before"]["macs"] // 2
+    assert result["searches"][0]["evaluations"] == count(tmp_path / "run") > before + 16
+    assert {layer["name"] for layer in result["layers"]} == {"conv1", "conv2", "conv3", "linear"}
+    for name in ("model.onnx", "model.swnn", "model.json", "model.safetensors", "kept.svg", "study.sqlite"):
+        assert (tmp_path / "run" / name).stat().st_size > 0
+    assert not list((tmp_path / "temporary").glob("sizewise-*"))
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
+    write(tmp_path, {"mine.py": NETWORKS})
+    run = sizewise(tmp_path, "compress", "mine:good", "--data", "digits", "--dry-run", "--json")
+    assert run.status == 0, run
+    found = json.loads(run.out)
+    assert [layer["macs"] for layer in found["layers"]] == [64 * 16, 160]
+    assert [group["channels"] for group in found["groups"]] == [16]
+    least = next(each for each in found["reachable"] if (each["method"], each["metric"]) == ("channels", "macs"))
+    assert least["base"] == 64 * 16 + 160 and least["least"] == 4 * (64 + 10)  # a fifth of 16 channels, rounded up
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "problem", "remedy"),
+    [
+        (("mine:astray", "--data", "digits", "--train-epochs", 1), "module 'head' (Linear)", "example input"),
+        (("mine:good", "--data", "digits"), "the network is untrained", "--train-epochs 20"),
+        (("--lr", "1e30"), "the loss is ", "--lr"),
+    ],
+)
+def test_what_cannot_be_done_leaves_nothing_behind(
+    tmp_path: Path, words: tuple[object, ...], problem: str, remedy: str
+) -> None:
+    write(tmp_path, {"mine.py": NETWORKS})
+    run = sizewise(tmp_path, "compress", *words)
+    assert run.status == 2, run
+    first, _, rest = run.err.partition("\n")
+    assert first.startswith("error: ") and problem in first
+    assert remedy in rest
+    assert not list((tmp_path / "runs").glob("*"))
+
+
+def test_a_pair_that_there_is_not_names_those_that_there_are(tmp_path: Path) -> None:
+    run = sizewise(tmp_path, "compress", "--method", "sparsity", "--budget", "macs=0.5")
+    assert run.status == 2
+    assert "--method sparsity takes --budget bytes=..." in run.err
+    assert "--budget macs=... goes with --method channels" in run.err

@@ -28,15 +28,15 @@ from automl_core.crew import Failed, each
 from automl_core.one_thread import one_thread
 from automl_core.space import Point
 from figures import ROOT, Args, Figures, parse
-from nn_compression.graph import trace
+from nn_compression.channels.recalibration import recalibrate
+from nn_compression.graph.tracing import trace
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
 from nn_compression.problems.channel_problem import ChannelProblem
 from nn_compression.problems.network import NetworkReference
-from nn_compression.recalibration import recalibrate
-from nn_compression.searching import Search
-from nn_compression.trained_weights import trained_weights, usual_schedule
-from nn_compression.training import train
+from nn_compression.run.searching import Search
+from nn_compression.training.loop import train
+from nn_compression.training.trained_weights import trained_weights, usual_schedule
 
 BUDGET = CostLimit("macs", 0.5)
 NORMAL_95 = 1.96

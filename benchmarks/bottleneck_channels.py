@@ -22,8 +22,8 @@ from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
 from nn_compression.problems.channel_problem import ChannelProblem, channel_slots
 from nn_compression.problems.network import NetworkReference
-from nn_compression.searching import Search
-from nn_compression.trained_weights import trained_weights, usual_schedule
+from nn_compression.run.searching import Search
+from nn_compression.training.trained_weights import trained_weights, usual_schedule
 
 BUDGET = CostLimit.parse("macs=0.5")
 COLOURS = {"1x1": "tab:blue", "3x3": "tab:orange"}

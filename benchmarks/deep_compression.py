@@ -19,12 +19,12 @@ from torch import nn
 from automl_core.one_thread import one_thread
 from automl_core.runs import write_whole
 from figures import ROOT, Args, Figures, parse
-from nn_compression.codec import load_coded
+from nn_compression.coding.codec import load_coded
 from nn_compression.data import SettledData
-from nn_compression.deep_compression import Settings, compress
-from nn_compression.iterative_pruning import Pruning
-from nn_compression.references import load_data, load_model
-from nn_compression.training import Schedule, evaluate, train
+from nn_compression.files.references import load_data, load_model
+from nn_compression.sparsity.deep_compression import Settings, compress
+from nn_compression.sparsity.iterative_pruning import Pruning
+from nn_compression.training.loop import Schedule, evaluate, train
 
 
 @dataclass(frozen=True)

@@ -23,16 +23,16 @@ from automl_core.one_thread import one_thread
 from automl_core.runs import write_whole
 from automl_core.space import Point
 from figures import ROOT, Args, Figures, parse
-from nn_compression.bits import Bits
 from nn_compression.problems.bits_problem import BitsProblem
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
 from nn_compression.problems.network import NetworkReference
-from nn_compression.quantization import quantize
-from nn_compression.schedule import Schedule
-from nn_compression.searching import Search
-from nn_compression.trained_weights import trained_weights, usual_schedule
-from nn_compression.training import evaluate, train
+from nn_compression.quantization.bits import Bits
+from nn_compression.quantization.linear import quantize
+from nn_compression.run.searching import Search
+from nn_compression.training.loop import evaluate, train
+from nn_compression.training.schedule import Schedule
+from nn_compression.training.trained_weights import trained_weights, usual_schedule
 
 UNIFORM = 4
 

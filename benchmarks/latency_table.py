@@ -17,10 +17,10 @@ from scipy.stats import spearmanr
 from automl_core.one_thread import one_thread
 from figures import Args, Figures, parse
 from nn_compression.channels import ChannelGroup, best_channels, channel_groups, importance, prune
-from nn_compression.latency import NetworkLatency
-from nn_compression.latency_building import fitted_scale, random_designs
-from nn_compression.latency_table import ENGINES, LatencyTable
-from nn_compression.whole_latency import measure
+from nn_compression.latency.building import fitted_scale, random_designs
+from nn_compression.latency.network_latency import NetworkLatency
+from nn_compression.latency.table import ENGINES, LatencyTable
+from nn_compression.latency.whole import measure
 from nn_compression.zoo import ZOO
 
 NAMES = {"onnxruntime": "ONNX Runtime", "eager": "eager torch"}

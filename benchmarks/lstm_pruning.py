@@ -18,12 +18,12 @@ from torch import nn
 
 from automl_core.one_thread import one_thread
 from figures import ROOT, Args, Figures, parse
-from nn_compression.codec import encode
+from nn_compression.coding.codec import encode
 from nn_compression.data import SettledData
-from nn_compression.iterative_pruning import Pruning, prune_iteratively
-from nn_compression.references import load_data
-from nn_compression.sparsity import prunable
-from nn_compression.training import Epoch, Schedule, evaluate, train
+from nn_compression.files.references import load_data
+from nn_compression.sparsity.iterative_pruning import Pruning, prune_iteratively
+from nn_compression.sparsity.masks import prunable
+from nn_compression.training.loop import Epoch, Schedule, evaluate, train
 from nn_compression.zoo.lstm import lstm_language_model
 
 

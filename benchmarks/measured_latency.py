@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import orjson
 
 from figures import ROOT, Args, Figures, parse
-from nn_compression.trained_weights import trained_weights, usual_schedule
+from nn_compression.training.trained_weights import trained_weights, usual_schedule
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
 from nn_compression.problems.channel_problem import ChannelProblem
 from nn_compression.problems.network import NetworkReference
-from nn_compression.searching import Search
-from nn_compression.trained_weights import trained_weights, usual_schedule
+from nn_compression.run.searching import Search
+from nn_compression.training.trained_weights import trained_weights, usual_schedule
 
 BUDGET = CostLimit.parse("macs=0.5")
 

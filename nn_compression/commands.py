@@ -18,9 +18,9 @@ from automl_core.report.options import Jobs, Json, Seed
 from automl_core.report.terminal import command_line, goes_on_with, json_text, make_console, say, shown
 
 if TYPE_CHECKING:
-    from nn_compression.compression import CompressionRun
-    from nn_compression.narration import Narration
-    from nn_compression.settings import Settings
+    from nn_compression.run.compression import CompressionRun
+    from nn_compression.run.narration import Narration
+    from nn_compression.run.settings import Settings
 
 __all__ = ["COMMANDS", "resume_run"]
 
@@ -104,9 +104,9 @@ def compress(
 ) -> None:
     """Compress a network: channels, bits and weights are chosen until it meets a budget; the rest is trained again."""
     from automl_core.runs import new_run_folder
-    from nn_compression.compression import CompressionRun
-    from nn_compression.narration import Narration
-    from nn_compression.settings import Settings
+    from nn_compression.run.compression import CompressionRun
+    from nn_compression.run.narration import Narration
+    from nn_compression.run.settings import Settings
 
     settings = Settings(
         model=model,
@@ -150,9 +150,9 @@ def latency(
     json: Json = False,
 ) -> None:
     """Measure a latency table of a network on this machine: torch operator by operator, ONNX Runtime block by block."""
-    from nn_compression.latency_report import report_of
-    from nn_compression.narration import Narration
-    from nn_compression.settings import Settings
+    from nn_compression.latency.report import report_of
+    from nn_compression.run.narration import Narration
+    from nn_compression.run.settings import Settings
 
     console = make_console()
     settings = Settings(model=model, data=data, keep=tuple(keep or ()), round_to=round_to, seed=seed).settled()
@@ -172,8 +172,8 @@ COMMANDS: tuple[Callable[..., None], ...] = (compress, latency)
 
 def resume_run(folder: Path, jobs: int, *, json: bool) -> None:
     """Go on with a compression; nothing that was evaluated or trained is repeated."""
-    from nn_compression.compression import CompressionRun
-    from nn_compression.narration import Narration
+    from nn_compression.run.compression import CompressionRun
+    from nn_compression.run.narration import Narration
 
     narration = Narration(make_console(), quiet=json)
     with narration.doing("reading the network and its data"):
@@ -183,7 +183,7 @@ def resume_run(folder: Path, jobs: int, *, json: bool) -> None:
 
 def _finish(run: CompressionRun, jobs: int, narration: Narration, *, json: bool) -> None:
     """Run it to its end and show what came of it. Exit status 1 where the budget is not met."""
-    from nn_compression.summary import show
+    from nn_compression.run.summary import show
 
     narration.say(f"run folder {run.folder}", *run.headline)
     try:
@@ -203,7 +203,7 @@ def _finish(run: CompressionRun, jobs: int, narration: Narration, *, json: bool)
 
 def _dry_run(settings: Settings, *, json: bool) -> None:
     """Show what could be done, and do nothing."""
-    from nn_compression.prospect import prospect_of
+    from nn_compression.run.prospect import prospect_of
 
     console = make_console()
     with shown(console, "reading the network and its data", quiet=json):

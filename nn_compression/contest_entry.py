@@ -10,11 +10,11 @@ from typing import Any
 
 from automl_core.contest import Entry
 from automl_core.errors import EvaluationError, InputError, RecordError
+from nn_compression.files.tensor_files import digest
 from nn_compression.problem_files import ProblemSpec, parse_problem, read_problem
 from nn_compression.problems.network_problem import NetworkProblem
-from nn_compression.tensor_files import digest
-from nn_compression.trained_weights import trained_weights, usual_schedule
-from nn_compression.training import Epoch
+from nn_compression.training.loop import Epoch
+from nn_compression.training.trained_weights import trained_weights, usual_schedule
 
 __all__ = ["network_entry"]
 

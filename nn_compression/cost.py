@@ -9,11 +9,11 @@ import numpy as np
 
 from automl_core.errors import InputError
 from automl_core.nearest import did_you_mean
-from nn_compression.bits import FLOAT_BITS
-from nn_compression.graph import NetworkGraph
-from nn_compression.groups import ChannelGroup
-from nn_compression.layer import Layer
-from nn_compression.layer_widths import Integers, LayerWidths, SpreadNumbers
+from nn_compression.channels.groups import ChannelGroup
+from nn_compression.graph.layer import Layer
+from nn_compression.graph.layer_widths import Integers, LayerWidths, SpreadNumbers
+from nn_compression.graph.tracing import NetworkGraph
+from nn_compression.quantization.bits import FLOAT_BITS
 
 __all__ = ["ChannelCost", "model_bytes", "model_macs"]
 

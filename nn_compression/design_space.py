@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from automl_core.errors import InputError
 from automl_core.nearest import did_you_mean
 from automl_core.space import DesignSpace, Node, Variable
-from nn_compression.graph import NetworkGraph
+from nn_compression.graph.tracing import NetworkGraph
 
 __all__ = ["network_space"]
 

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from automl_core.errors import InputError
 from automl_core.runs import write_whole
-from nn_compression.execution import evaluation_copy, example_inputs, without_fused_attention
-from nn_compression.onnx_session import session_of
-from nn_compression.quantized_layers import QuantizedLayer
+from nn_compression.graph.execution import evaluation_copy, example_inputs, without_fused_attention
+from nn_compression.latency.onnx_session import session_of
+from nn_compression.quantization.quantized_layers import QuantizedLayer
 
 __all__ = ["TOLERANCE", "Exported", "export_onnx", "onnx_program"]
 

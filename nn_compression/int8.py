@@ -22,8 +22,8 @@ from torch import Tensor
 
 from automl_core.errors import InputError
 from automl_core.runs import write_whole
-from nn_compression.onnx_session import session_of
-from nn_compression.whole_latency import measure_file
+from nn_compression.latency.onnx_session import session_of
+from nn_compression.latency.whole import measure_file
 
 __all__ = ["Int8", "Run", "quantize_onnx", "runner"]
 

@@ -22,6 +22,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from automl_core.errors import InputError
 from automl_core.located_yaml import LocatedYaml, read_yaml
 from automl_core.nearest import did_you_mean
+from nn_compression.files.references import zoo_model
+from nn_compression.files.user_code import is_user_reference
 from nn_compression.problems.bits_problem import BitsProblem
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.channel_problem import ChannelProblem
@@ -29,8 +31,6 @@ from nn_compression.problems.joint_problem import JointProblem
 from nn_compression.problems.network import NetworkReference
 from nn_compression.problems.network_problem import NetworkProblem
 from nn_compression.problems.sparsity_problem import SparsityProblem
-from nn_compression.references import zoo_model
-from nn_compression.user_code import is_user_reference
 
 __all__ = ["SEARCHES", "ProblemSpec", "parse_problem", "read_problem"]
 
@@ -44,8 +44,8 @@ class ProblemSpec:
     """What is to be searched.
 
     Args:
-        network: as :func:`nn_compression.references.load_model` takes it.
-        data: as :func:`nn_compression.references.load_data` takes it.
+        network: as :func:`nn_compression.files.references.load_model` takes it.
+        data: as :func:`nn_compression.files.references.load_data` takes it.
         method: a name of :data:`SEARCHES`.
         budget: what a design may cost.
         weights: a safetensors file; ``None``: the zoo's network, trained as usual.

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from automl_core.errors import InputError
-from nn_compression.augmentation import pad_crop_flip
 from nn_compression.data import Data, Split
 from nn_compression.datasets.folder import data_folder, read_whole
+from nn_compression.training.augmentation import pad_crop_flip
 
 __all__ = ["cifar10_data", "label_of"]
 

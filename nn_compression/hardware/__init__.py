@@ -8,11 +8,11 @@ from typing import Protocol
 
 from automl_core.errors import InputError
 from automl_core.nearest import did_you_mean
-from nn_compression.bits import FLOAT, Bits
-from nn_compression.graph import Layer
+from nn_compression.graph.tracing import Layer
 from nn_compression.hardware.bit_serial import BitSerial
 from nn_compression.hardware.roofline import Roofline, read_roofline
 from nn_compression.hardware.spatial import Spatial
+from nn_compression.quantization.bits import FLOAT, Bits
 
 __all__ = [
     "HARDWARE",

@@ -24,9 +24,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from automl_core.errors import InputError
 from automl_core.located_yaml import LocatedYaml, read_yaml
 from automl_core.nearest import did_you_mean
-from nn_compression.bits import FLOAT, FLOAT_BITS, Bits
-from nn_compression.graph import Layer
+from nn_compression.graph.tracing import Layer
 from nn_compression.hardware.workload import traffic_bits
+from nn_compression.quantization.bits import FLOAT, FLOAT_BITS, Bits
 
 __all__ = ["Roofline", "read_roofline"]
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from nn_compression.bits import FLOAT, Bits
-from nn_compression.graph import Layer
+from nn_compression.graph.tracing import Layer
 from nn_compression.hardware.workload import Workload, traffic_bits
+from nn_compression.quantization.bits import FLOAT, Bits
 
 __all__ = ["Spatial"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from nn_compression.bits import Bits
-from nn_compression.graph import Layer
+from nn_compression.graph.tracing import Layer
+from nn_compression.quantization.bits import Bits
 
 __all__ = ["Workload", "traffic_bits"]
 

@@ -11,8 +11,7 @@ from torch import nn
 from automl_core.errors import InputError
 from automl_core.nearest import did_you_mean
 from automl_core.space import Array, DesignSpace, Point, Variable
-from nn_compression.bits import FLOAT_BITS, MOST_BITS, Bits
-from nn_compression.graph import Layer
+from nn_compression.graph.tracing import Layer
 from nn_compression.hardware import load_hardware
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
@@ -20,8 +19,9 @@ from nn_compression.problems.coded_bytes import float_bytes, quantized_bytes
 from nn_compression.problems.costs import Cost, Table, TableCost
 from nn_compression.problems.network import NetworkReference
 from nn_compression.problems.network_problem import NetworkProblem, network_space
-from nn_compression.quantization import Calibration, quantizable
-from nn_compression.quantized_layers import rounds_inputs, weights_of
+from nn_compression.quantization.bits import FLOAT_BITS, MOST_BITS, Bits
+from nn_compression.quantization.linear import Calibration, quantizable
+from nn_compression.quantization.quantized_layers import rounds_inputs, weights_of
 
 __all__ = ["LEAST_BITS", "BitsProblem"]
 

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from automl_core.errors import EvaluationError, InputError
 from automl_core.specs import Spec
+from nn_compression.channels.recalibration import recalibrate
 from nn_compression.data import SettledData, Split
-from nn_compression.devices import best_device
-from nn_compression.evaluation import evaluate
-from nn_compression.recalibration import recalibrate
 from nn_compression.tasks import CLASSIFICATION, LANGUAGE, Task
+from nn_compression.training.devices import best_device
+from nn_compression.training.evaluation import evaluate
 
 __all__ = ["Examiner", "Judging", "faults_of_the_network", "metric_name", "metric_spec"]
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_core.space import Array
-from nn_compression.groups import ChannelGroup
-from nn_compression.latency import NetworkLatency
+from nn_compression.channels.groups import ChannelGroup
+from nn_compression.latency.network_latency import NetworkLatency
 from nn_compression.problems.costs import GrowingCost, Table, TableCost
 from nn_compression.problems.grid import Grid, Levels
 

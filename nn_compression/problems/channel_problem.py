@@ -13,10 +13,11 @@ from automl_core.errors import InputError
 from automl_core.problem import Observations
 from automl_core.space import DesignSpace, Point, Variable
 from nn_compression.channels import ChannelGroup
+from nn_compression.channels.groups import Kept
+from nn_compression.channels.reconstruction import Reconstruction
 from nn_compression.cost import ChannelCost
-from nn_compression.groups import Kept
-from nn_compression.latency import NetworkLatency
-from nn_compression.latency_table import LatencyTable
+from nn_compression.latency.network_latency import NetworkLatency
+from nn_compression.latency.table import LatencyTable
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
 from nn_compression.problems.channel_costs import GroupCounts, counted, timed
@@ -24,8 +25,7 @@ from nn_compression.problems.costs import Cost
 from nn_compression.problems.network import NetworkReference
 from nn_compression.problems.network_problem import NetworkProblem, network_space
 from nn_compression.problems.pruner import Pruner
-from nn_compression.reconstruction import Reconstruction
-from nn_compression.trained_weights import cache_folder
+from nn_compression.training.trained_weights import cache_folder
 
 __all__ = ["LEAST_SHARE", "ChannelProblem", "channel_slots", "channel_variable"]
 

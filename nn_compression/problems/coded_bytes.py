@@ -1,7 +1,7 @@
 """How many bytes a weight takes in a coded file, without coding it: the entropy of what is written.
 
-The codec (:mod:`nn_compression.codec`) comes within a few per cent of these figures; the file itself is what counts in
-the end.
+The codec (:mod:`nn_compression.coding.codec`) comes within a few per cent of these figures; the file itself is what
+counts in the end.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from automl_core.space import Array
-from nn_compression.quantization import QuantizedWeight
+from nn_compression.quantization.linear import QuantizedWeight
 
 __all__ = ["SHARED_BITS", "entropy", "float_bytes", "position_bits", "quantized_bytes", "sparse_bytes"]
 

@@ -10,10 +10,10 @@ from torch import nn
 
 from automl_core.errors import InputError
 from automl_core.space import Array, DesignSpace, Point, Variable
-from nn_compression.bits import MOST_BITS, Bits
 from nn_compression.channels import ChannelGroup
+from nn_compression.channels.groups import Kept
+from nn_compression.channels.recalibration import recalibrate
 from nn_compression.cost import ChannelCost
-from nn_compression.groups import Kept
 from nn_compression.problems.bits_problem import LEAST_BITS
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
@@ -26,10 +26,10 @@ from nn_compression.problems.network import NetworkReference
 from nn_compression.problems.network_problem import NetworkProblem, network_space
 from nn_compression.problems.pruner import Pruner
 from nn_compression.problems.sparsity_problem import share_variable
-from nn_compression.quantization import quantizable, quantize
-from nn_compression.quantized_layers import rounds_inputs
-from nn_compression.recalibration import recalibrate
-from nn_compression.sparsity import Masks, prunable
+from nn_compression.quantization.bits import MOST_BITS, Bits
+from nn_compression.quantization.linear import quantizable, quantize
+from nn_compression.quantization.quantized_layers import rounds_inputs
+from nn_compression.sparsity.masks import Masks, prunable
 
 __all__ = ["JointProblem"]
 

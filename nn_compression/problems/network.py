@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from nn_compression.channels import ChannelGroup, channel_groups
 from nn_compression.data import SettledData
-from nn_compression.graph import NetworkGraph, trace
-from nn_compression.model_files import load_saved, load_weights
-from nn_compression.references import load_data, load_model
+from nn_compression.files.model_files import load_saved, load_weights
+from nn_compression.files.references import load_data, load_model
+from nn_compression.graph.tracing import NetworkGraph, trace
 
 __all__ = ["Network", "NetworkReference"]
 
@@ -22,10 +22,10 @@ class NetworkReference:
     """Where a trained network and its data are.
 
     Args:
-        data: as :func:`nn_compression.references.load_data` takes it.
-        model: as :func:`nn_compression.references.load_model` takes it; not needed where the network was saved.
+        data: as :func:`nn_compression.files.references.load_data` takes it.
+        model: as :func:`nn_compression.files.references.load_model` takes it; not needed where the network was saved.
         weights: of the model, a safetensors file; without it the network is as the seed makes it, untrained.
-        saved: a folder of :func:`nn_compression.model_files.save_model`, instead of a model and weights.
+        saved: a folder of :func:`nn_compression.files.model_files.save_model`, instead of a model and weights.
         seed: of the validation split, where one must be carved, and of untrained weights.
     """
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from automl_core.space import Point
 from nn_compression.channels import ChannelGroup, best_channels, importance, prune
-from nn_compression.groups import Kept
+from nn_compression.channels.groups import Kept
 
 __all__ = ["Pruner"]
 

@@ -19,7 +19,7 @@ from nn_compression.problems.coded_bytes import float_bytes, sparse_bytes
 from nn_compression.problems.costs import Cost, Table, TableCost
 from nn_compression.problems.network import NetworkReference
 from nn_compression.problems.network_problem import NetworkProblem, network_space
-from nn_compression.sparsity import Masks, prunable
+from nn_compression.sparsity.masks import Masks, prunable
 
 __all__ = ["LEAST_KEPT", "SHARE_STEP", "SparsityProblem", "share_variable"]
 

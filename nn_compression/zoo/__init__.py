@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from nn_compression.schedule import Schedule
+from nn_compression.training.schedule import Schedule
 from nn_compression.zoo.digits import digits_net
 from nn_compression.zoo.lenet import lenet5, lenet_300_100
 from nn_compression.zoo.lstm import lstm_language_model

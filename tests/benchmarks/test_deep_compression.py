@@ -7,7 +7,7 @@ import pytest
 import deep_compression as bench
 import lstm_pruning
 from figures import Args, Figures
-from nn_compression.sparsity import Masks
+from nn_compression.sparsity.masks import Masks
 from nn_compression.zoo.lstm import lstm_language_model
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from automl_core.errors import InputError
-from nn_compression.attention_channels import HeadAttention, narrowed_attention
 from nn_compression.channels import ChannelGroup, Member, best_channels, channel_groups, importance, prune
+from nn_compression.channels.attention import HeadAttention, narrowed_attention
 from tests.nn_compression.channel_nets import net_of
 
 

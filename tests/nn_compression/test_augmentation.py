@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from nn_compression.augmentation import pad_crop_flip
+from nn_compression.training.augmentation import pad_crop_flip
 
 
 def crops(image: np.ndarray) -> dict[bytes, tuple[int, int, bool]]:

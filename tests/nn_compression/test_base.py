@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from automl_core.errors import InputError
-from nn_compression.base import Source, finetuning, load_base, refuse_untrained, training
-from nn_compression.evaluation import evaluate
-from nn_compression.references import load_data
+from nn_compression.files.references import load_data
+from nn_compression.run.base import Source, finetuning, load_base, refuse_untrained, training
+from nn_compression.training.evaluation import evaluate
 from nn_compression.zoo import ZOO
 
 

@@ -12,8 +12,8 @@ from automl_core.problem import Evaluation
 from automl_core.space import DesignSpace, Point, Variable
 from automl_core.specs import Spec, Specs
 from automl_core.study import Study
-from nn_compression.baselines import alike, best_random, smallest_uniform
-from nn_compression.searching import Search
+from nn_compression.run.baselines import alike, best_random, smallest_uniform
+from nn_compression.run.searching import Search
 
 SPACE = DesignSpace([Variable("a", 2, 10, integer=True), Variable("b", 20, 100, integer=True, step=2)])
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from automl_core.errors import InputError
 from nn_compression import channels as channels_module
 from nn_compression.channels import ChannelGroup, Member, best_channels, channel_groups, importance
-from nn_compression.execution import evaluation_copy, execution_order
-from nn_compression.groups import group_from_json, group_to_json
+from nn_compression.channels.groups import group_from_json, group_to_json
+from nn_compression.graph.execution import evaluation_copy, execution_order
 from nn_compression.zoo.mobilenet_v2 import mobilenet_v2
 from nn_compression.zoo.resnet import resnet20
 from tests.nn_compression.channel_nets import CONVOLUTIONAL, NETS, SqueezeExcite, net_of

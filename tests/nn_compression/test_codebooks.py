@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from automl_core.errors import InputError
-from nn_compression.codebooks import Codebook, Codebooks
+from nn_compression.sparsity.codebooks import Codebook, Codebooks
 
 
 @given(st.lists(st.floats(-3, 3, width=16), min_size=1, max_size=30), st.integers(1, 8))

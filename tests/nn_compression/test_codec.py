@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from automl_core.errors import InputError
-from nn_compression.bits import Bits
-from nn_compression.byte_fields import deflated, number
-from nn_compression.codec import decode, encode, load_coded, save_coded
-from nn_compression.quantization import plain, quantize
+from nn_compression.coding.byte_fields import deflated, number
+from nn_compression.coding.codec import decode, encode, load_coded, save_coded
+from nn_compression.quantization.bits import Bits
+from nn_compression.quantization.linear import plain, quantize
 
 TYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int8, torch.int16, torch.int32, torch.int64)
 

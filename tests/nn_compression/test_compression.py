@@ -18,14 +18,14 @@ from safetensors.torch import save_file
 from automl_core.errors import InputError, RecordError
 from automl_core.runs import new_run_folder
 from automl_core.study import Study
-from nn_compression import compression, deliverables
-from nn_compression.compression import CompressionRun
-from nn_compression.deliverables import load_compressed
-from nn_compression.evaluation import evaluate
-from nn_compression.model_files import load_saved
-from nn_compression.references import load_data, load_model
-from nn_compression.settings import Settings
-from nn_compression.training import Epoch, Schedule, train
+from nn_compression.files.model_files import load_saved
+from nn_compression.files.references import load_data, load_model
+from nn_compression.run import compression, deliverables
+from nn_compression.run.compression import CompressionRun
+from nn_compression.run.deliverables import load_compressed
+from nn_compression.run.settings import Settings
+from nn_compression.training.evaluation import evaluate
+from nn_compression.training.loop import Epoch, Schedule, train
 
 
 class Listener:

@@ -14,9 +14,9 @@ from automl_core.contest import Contest
 from automl_core.errors import InputError, RecordError
 from automl_core.record import Record
 from nn_compression.contest_entry import network_entry
+from nn_compression.files.references import load_model
 from nn_compression.problem_files import parse_problem, read_problem
 from nn_compression.problems.budget import CostLimit
-from nn_compression.references import load_model
 from sizewise.__main__ import app
 
 FILE = """\

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from automl_core.errors import InputError
 from nn_compression.channels import ChannelGroup, Member, best_channels, channel_groups, prune
 from nn_compression.cost import ChannelCost, model_bytes, model_macs
-from nn_compression.graph import NetworkGraph, trace
+from nn_compression.graph.tracing import NetworkGraph, trace
 from nn_compression.zoo.mobilenet_v1 import mobilenet_v1
 from nn_compression.zoo.mobilenet_v2 import mobilenet_v2
 from nn_compression.zoo.resnet import resnet20, resnet29_bottleneck

@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from automl_core.one_thread import one_thread
-from nn_compression.codec import decode, encode
+from nn_compression.coding.codec import decode, encode
 from nn_compression.data import SettledData
-from nn_compression.deep_compression import Compressed, Settings, compress
-from nn_compression.evaluation import evaluate
-from nn_compression.iterative_pruning import Pruning
-from nn_compression.references import load_data, load_model
-from nn_compression.training import Schedule, train
+from nn_compression.files.references import load_data, load_model
+from nn_compression.sparsity.deep_compression import Compressed, Settings, compress
+from nn_compression.sparsity.iterative_pruning import Pruning
+from nn_compression.training.evaluation import evaluate
+from nn_compression.training.loop import Schedule, train
 
 SCHEDULE = Schedule(3, learning_rate=0.1, batch=32)
 KEEP = {"fc1": 0.1, "fc2": 0.1, "fc3": 0.5}

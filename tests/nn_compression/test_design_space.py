@@ -11,7 +11,7 @@ from automl_core.errors import InputError
 from automl_core.space import Variable
 from nn_compression.channels import channel_groups
 from nn_compression.design_space import network_space
-from nn_compression.graph import trace
+from nn_compression.graph.tracing import trace
 from tests.nn_compression.channel_nets import net_of
 
 

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from automl_core.report.figures import save
-from nn_compression.bits import Bits
-from nn_compression.drawing import kept_figure
-from nn_compression.graph import trace
-from nn_compression.kept import KeptLayer, kept_layers, nonzero_weights
+from nn_compression.graph.tracing import trace
+from nn_compression.quantization.bits import Bits
+from nn_compression.run.drawing import kept_figure
+from nn_compression.run.kept import KeptLayer, kept_layers, nonzero_weights
 
 LAYERS = [
     KeptLayer("conv", "conv", 3, 3, 8, 16, 216, 432, 21_600, 43_200),

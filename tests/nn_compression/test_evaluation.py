@@ -6,8 +6,8 @@ from torch import nn
 
 from automl_core.errors import InputError
 from nn_compression.data import Split
-from nn_compression.evaluation import evaluate, evaluate_loss
 from nn_compression.tasks import CLASSIFICATION, IGNORED, LANGUAGE, Task
+from nn_compression.training.evaluation import evaluate, evaluate_loss
 
 
 @pytest.mark.parametrize("batch", [1, 7, 100, 1000])

@@ -18,8 +18,8 @@ from automl_core.one_thread import one_thread
 from nn_compression import int8
 from nn_compression.export import export_onnx
 from nn_compression.int8 import quantize_onnx, runner
-from nn_compression.quantization import Bits, quantizable, quantize
-from nn_compression.whole_latency import measure, measure_file
+from nn_compression.latency.whole import measure, measure_file
+from nn_compression.quantization.linear import Bits, quantizable, quantize
 from nn_compression.zoo import digits_net
 
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
 from automl_core.errors import InputError
-from nn_compression.bits import Bits
-from nn_compression.graph import trace
-from nn_compression.quantization import quantize
+from nn_compression.graph.tracing import trace
+from nn_compression.quantization.bits import Bits
+from nn_compression.quantization.linear import quantize
 from nn_compression.zoo.lenet import lenet5, lenet_300_100
 from nn_compression.zoo.resnet import resnet20
 from tests.nn_compression.channel_nets import NETS, net_of

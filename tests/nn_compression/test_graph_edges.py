@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from nn_compression.graph import trace
+from nn_compression.graph.tracing import trace
 from nn_compression.zoo.resnet import resnet20
 from tests.nn_compression.channel_nets import net_of
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from nn_compression.execution import without_fused_attention
-from nn_compression.graph import trace
+from nn_compression.graph.execution import without_fused_attention
+from nn_compression.graph.tracing import trace
 from nn_compression.zoo.mobilenet_v1 import mobilenet_v1
 from nn_compression.zoo.mobilenet_v2 import mobilenet_v2
 from nn_compression.zoo.resnet import resnet29_bottleneck

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from automl_core.errors import InputError
-from nn_compression.bits import Bits
-from nn_compression.graph import Layer, trace
+from nn_compression.graph.tracing import Layer, trace
 from nn_compression.hardware import HARDWARE, BitSerial, Roofline, Spatial, energy, latency, load_hardware
 from nn_compression.hardware.workload import Workload, traffic_bits
+from nn_compression.quantization.bits import Bits
 
 
 def layers_of(*modules: nn.Module, channels: int = 96, size: int = 8) -> tuple[Layer, ...]:

@@ -12,14 +12,14 @@ from torch import nn
 
 from automl_core.errors import InputError
 from automl_core.one_thread import one_thread
-from nn_compression import iterative_pruning
 from nn_compression.data import SettledData, Split
-from nn_compression.evaluation import evaluate
-from nn_compression.iterative_pruning import Pruning, Round, prune_iteratively
-from nn_compression.references import load_data, load_model
-from nn_compression.sparsity import Masks
+from nn_compression.files.references import load_data, load_model
+from nn_compression.sparsity import iterative_pruning
+from nn_compression.sparsity.iterative_pruning import Pruning, Round, prune_iteratively
+from nn_compression.sparsity.masks import Masks
 from nn_compression.tasks import LANGUAGE
-from nn_compression.training import Schedule, train
+from nn_compression.training.evaluation import evaluate
+from nn_compression.training.loop import Schedule, train
 from nn_compression.zoo.lstm import lstm_language_model
 
 SCHEDULE = Schedule(2, learning_rate=0.1, batch=32)

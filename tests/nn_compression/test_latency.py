@@ -16,19 +16,19 @@ from torch import Tensor, nn
 
 from automl_core.errors import InputError
 from automl_core.one_thread import one_thread
-from nn_compression.block_graphs import block_graph, reordering_graph
 from nn_compression.channels import ChannelGroup, best_channels, channel_groups, importance, prune
-from nn_compression.design_shapes import DesignShapes
 from nn_compression.export import onnx_program
-from nn_compression.fused_blocks import blocks_of, origins, wired
-from nn_compression.latency import NetworkLatency
-from nn_compression.latency_building import build_table, fitted_scale, random_designs
-from nn_compression.latency_table import ENGINES, LatencyTable, Time, engine_of
-from nn_compression.onnx_session import session_of
-from nn_compression.operations import record
-from nn_compression.replay import call_of
-from nn_compression.timing import Measurement, least_seconds, measured
-from nn_compression.whole_latency import measure
+from nn_compression.latency.block_graphs import block_graph, reordering_graph
+from nn_compression.latency.building import build_table, fitted_scale, random_designs
+from nn_compression.latency.design_shapes import DesignShapes
+from nn_compression.latency.fused_blocks import blocks_of, origins, wired
+from nn_compression.latency.network_latency import NetworkLatency
+from nn_compression.latency.onnx_session import session_of
+from nn_compression.latency.operations import record
+from nn_compression.latency.replay import call_of
+from nn_compression.latency.table import ENGINES, LatencyTable, Time, engine_of
+from nn_compression.latency.timing import Measurement, least_seconds, measured
+from nn_compression.latency.whole import measure
 from nn_compression.zoo import digits_net, lstm_language_model, mobilenet_v2, resnet20
 
 

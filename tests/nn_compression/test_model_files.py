@@ -13,11 +13,11 @@ from safetensors.torch import save_model as others_save
 from torch import nn
 
 from automl_core.errors import InputError
-from nn_compression.bits import Bits
 from nn_compression.channels import best_channels, channel_groups, importance, prune
-from nn_compression.model_files import ModelSpec, load_saved, load_weights, read_spec, save_model
-from nn_compression.quantization import quantize
-from nn_compression.references import load_model
+from nn_compression.files.model_files import ModelSpec, load_saved, load_weights, read_spec, save_model
+from nn_compression.files.references import load_model
+from nn_compression.quantization.bits import Bits
+from nn_compression.quantization.linear import quantize
 
 NUMBERS = count()
 IMAGE = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))

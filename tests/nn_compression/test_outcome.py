@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 
 from automl_core.report.terminal import json_text
-from nn_compression.kept import KeptLayer
-from nn_compression.outcome import Figures, Outcome, Reached, SearchFigures, Timing
-from nn_compression.summary import reached_line, show
+from nn_compression.run.kept import KeptLayer
+from nn_compression.run.outcome import Figures, Outcome, Reached, SearchFigures, Timing
+from nn_compression.run.summary import reached_line, show
 
 BEFORE = Figures(99.3333, 98.5, 231_680, 15_248, 62_336, Timing(65e-6, 0.01), Timing(8.3e-6, 0.06))
 AFTER = Figures(98.0, 98.25, 115_840, 7_600, 26_234, Timing(60e-6, 0.02), None)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automl_core.errors import InputError
-from nn_compression.plan import METHODS, make_plan
+from nn_compression.run.plan import METHODS, make_plan
 
 AMOUNTS = {"macs": "macs=20M", "bytes": "bytes=44k", "latency": "latency=0.2ms", "energy": "energy=2mJ"}
 VALID = {

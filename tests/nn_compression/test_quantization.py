@@ -17,9 +17,17 @@ from torch import Tensor, nn
 
 from automl_core.errors import InputError
 from automl_core.one_thread import one_thread
-from nn_compression.activation_range import Histogram
-from nn_compression.levels import activation_levels, best_weight_scale, integers_of, rounded, weight_levels
-from nn_compression.quantization import Bits, Calibration, frozen, plain, quantizable, quantize, quantized_weights
+from nn_compression.quantization.activation_range import Histogram
+from nn_compression.quantization.levels import activation_levels, best_weight_scale, integers_of, rounded, weight_levels
+from nn_compression.quantization.linear import (
+    Bits,
+    Calibration,
+    frozen,
+    plain,
+    quantizable,
+    quantize,
+    quantized_weights,
+)
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from automl_core.errors import InputError
-from nn_compression.recalibration import recalibrate
+from nn_compression.channels.recalibration import recalibrate
 from tests.nn_compression.channel_nets import IMAGE
 
 IMAGES = torch.randn(50, 3, 4, 4, generator=torch.Generator().manual_seed(5)) * 3 + 1

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from automl_core.errors import EvaluationError, InputError
 from nn_compression.channels import ChannelGroup, Member, best_channels, channel_groups, importance, prune
-from nn_compression.reconstruction import Reconstruction
+from nn_compression.channels.reconstruction import Reconstruction
 from tests.nn_compression.channel_nets import LARGER, net_of
 
 IMAGES = torch.randn(40, 3, 6, 6, generator=torch.Generator().manual_seed(0))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from automl_core.errors import InputError
-from nn_compression.references import load_data, load_model
+from nn_compression.files.references import load_data, load_model
 from nn_compression.zoo import ZOO
 
 NUMBERS = count()

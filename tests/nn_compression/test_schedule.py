@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from automl_core.errors import InputError
-from nn_compression.schedule import Schedule
+from nn_compression.training.schedule import Schedule
 
 
 def test_cosine_falls_from_the_whole_rate_to_none() -> None:

@@ -13,7 +13,7 @@ from automl_core.space import Point
 from automl_core.specs import Specs
 from automl_core.study import Study
 from automl_core.toys import Rosenbrock
-from nn_compression.searching import Search
+from nn_compression.run.searching import Search
 
 
 class Counting(Rosenbrock):

@@ -13,9 +13,9 @@ from torch.nn import functional
 
 from automl_core.errors import InputError
 from nn_compression.data import Split
-from nn_compression.evaluation import evaluate
-from nn_compression.sparsity import Masks, prunable, sensitivity
+from nn_compression.sparsity.masks import Masks, prunable, sensitivity
 from nn_compression.tasks import CLASSIFICATION
+from nn_compression.training.evaluation import evaluate
 
 
 def network() -> nn.Sequential:

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from automl_core.errors import InputError
-from nn_compression.tensor_files import digest, read_tensors, write_tensors
+from nn_compression.files.tensor_files import digest, read_tensors, write_tensors
 
 
 def some_tensors() -> dict[str, torch.Tensor]:

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from automl_core.errors import InputError
-from nn_compression.evaluation import evaluate
-from nn_compression.model_files import load_weights
-from nn_compression.references import load_data, load_model
-from nn_compression.schedule import Schedule
-from nn_compression.tensor_files import read_tensors
-from nn_compression.trained_weights import cache_folder, trained_weights, usual_schedule
-from nn_compression.training import Epoch, train
+from nn_compression.files.model_files import load_weights
+from nn_compression.files.references import load_data, load_model
+from nn_compression.files.tensor_files import read_tensors
+from nn_compression.training.evaluation import evaluate
+from nn_compression.training.loop import Epoch, train
+from nn_compression.training.schedule import Schedule
+from nn_compression.training.trained_weights import cache_folder, trained_weights, usual_schedule
 
 NUMBERS = count()
 SHORT = Schedule(2, 0.05, batch=64)

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from automl_core.errors import InputError
 from nn_compression.data import Data, SettledData, Split, settled
-from nn_compression.evaluation import evaluate
-from nn_compression.references import load_data, load_model
-from nn_compression.schedule import Schedule
+from nn_compression.files.references import load_data, load_model
 from nn_compression.tasks import Task, task_of
-from nn_compression.training import Diverged, Epoch, History, train
+from nn_compression.training.evaluation import evaluate
+from nn_compression.training.loop import Diverged, Epoch, History, train
+from nn_compression.training.schedule import Schedule
 from nn_compression.zoo import ZOO
 
 

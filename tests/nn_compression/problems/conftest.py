@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import save_model
 
+from nn_compression.files.references import load_data, load_model
 from nn_compression.problems.network import NetworkReference
-from nn_compression.references import load_data, load_model
-from nn_compression.schedule import Schedule
-from nn_compression.training import train
+from nn_compression.training.loop import train
+from nn_compression.training.schedule import Schedule
 
 WriteModule = Callable[[str, str], str]
 

@@ -12,7 +12,7 @@ import pytest
 
 from automl_core.space import DesignSpace, Variable
 from automl_core.testing import check_problem
-from nn_compression.groups import ChannelGroup
+from nn_compression.channels.groups import ChannelGroup
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
 from nn_compression.problems.channel_costs import GroupCounts, timed

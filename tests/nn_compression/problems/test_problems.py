@@ -17,10 +17,9 @@ from automl_core.record import Record
 from automl_core.space import Point
 from automl_core.study import Study
 from automl_core.testing import check_problem
-from nn_compression.bits import Bits
 from nn_compression.channels import importance
-from nn_compression.codec import encode
-from nn_compression.graph import trace
+from nn_compression.coding.codec import encode
+from nn_compression.graph.tracing import trace
 from nn_compression.hardware import HARDWARE, latency
 from nn_compression.problems.bits_problem import BitsProblem
 from nn_compression.problems.budget import CostLimit
@@ -30,7 +29,8 @@ from nn_compression.problems.joint_problem import JointProblem
 from nn_compression.problems.network import NetworkReference
 from nn_compression.problems.network_problem import NetworkProblem
 from nn_compression.problems.sparsity_problem import SparsityProblem
-from nn_compression.quantization import quantize, quantized_weights
+from nn_compression.quantization.bits import Bits
+from nn_compression.quantization.linear import quantize, quantized_weights
 from tests.nn_compression.problems.conftest import WriteModule
 
 FEW = Judging(validation=60, recalibration=64)

@@ -1,0 +1,137 @@
+"""Whether channels can be removed: the smaller model must give what the larger one gives with their weights zeroed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.utils._pytree import tree_leaves
+
+from nn_compression.channels.attention import heads_width
+from nn_compression.channels.axes import channels_mixed, depthwise
+from nn_compression.channels.groups import ChannelGroup, Kept, best_channels
+from nn_compression.channels.recurrent import RECURRENT, Recurrent, copies, directions, tensor_names
+from nn_compression.channels.surgery import prune, stays
+from nn_compression.graph.execution import evaluation_copy
+
+__all__ = ["faulty_groups", "zeroed"]
+
+_SHARE = 1e-3
+"""Of the change that zeroing makes, how much the smaller model may deviate."""
+_ROUNDING = 1e-5
+"""Of the outputs, how much the smaller model may deviate by rounding."""
+
+
+def faulty_groups(
+    model: nn.Module, groups: Sequence[ChannelGroup], inputs: tuple[Tensor, ...], seed: int = 0
+) -> list[ChannelGroup]:
+    """Groups without which the model fails, or gives other outputs than with their weights zeroed.
+
+    All groups are tried together; only where that fails, each by itself.
+    """
+    model = evaluation_copy(model)
+    generator = torch.Generator().manual_seed(seed)
+    inputs = tuple(_noise(tensor, generator) for tensor in inputs)
+    kept = {group.name: _half(group, generator) for group in groups}
+    with torch.no_grad():
+        original = _outputs(model, inputs)
+        if original is None or _agrees(model, groups, kept, inputs, original):
+            return []
+        alone = [g for g in groups if not _agrees(model, groups, {g.name: kept[g.name]}, inputs, original)]
+    return alone or list(groups)
+
+
+def _noise(tensor: Tensor, generator: torch.Generator) -> Tensor:
+    """Numbers that tell channels apart, in place of an example that may be all zeros; indices stay."""
+    if not tensor.is_floating_point():
+        return tensor
+    return torch.randn(tensor.shape, generator=generator).to(tensor)
+
+
+def _half(group: ChannelGroup, generator: torch.Generator) -> Tensor:
+    counts = group.counts()
+    count = counts[(len(counts) - 1) // 2]
+    return best_channels(torch.rand(group.copies, group.channels, generator=generator), group, count)
+
+
+def _outputs(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor] | None:
+    """The tensors that a model gives, or nothing where it fails."""
+    try:
+        return [leaf for leaf in tree_leaves(model(*inputs)) if isinstance(leaf, Tensor)]
+    except Exception:  # a forward that needs its own number of channels raises what it likes
+        return None
+
+
+def _agrees(
+    model: nn.Module, groups: Sequence[ChannelGroup], kept: Kept, inputs: tuple[Tensor, ...], original: list[Tensor]
+) -> bool:
+    smaller = _outputs(prune(model, groups, kept), inputs)
+    if smaller is None or [one.shape for one in smaller] != [one.shape for one in original]:
+        return False
+    exact = {name: indices for name, indices in kept.items() if not _mixed(model, groups, name)}
+    if len(exact) < len(kept):
+        smaller = _outputs(prune(model, groups, exact), inputs)
+    masked = _outputs(zeroed(model, groups, exact), inputs)
+    if smaller is None or masked is None:
+        return False
+    return all(_close(*three) for three in zip(smaller, masked, original, strict=True))
+
+
+def _close(smaller: Tensor, masked: Tensor, original: Tensor) -> bool:
+    if not masked.is_floating_point() or not masked.numel():
+        return True  # token numbers and the like jump where a score moves by its rounding
+    error, change = (smaller - masked).abs().max(), (masked - original).abs().max()
+    return bool(error <= _SHARE * change + _ROUNDING * masked.abs().max()) or not bool(masked.isfinite().all())
+
+
+def _mixed(model: nn.Module, groups: Sequence[ChannelGroup], name: str) -> bool:
+    """Whether a norm over the channels makes the outputs differ from those of zeroed weights."""
+    members = next(group.members for group in groups if group.name == name)
+    modules = dict(model.named_modules())
+    return any(channels_mixed(modules[member.layer]) for member in members if member.layer in modules)
+
+
+def zeroed(model: nn.Module, groups: Sequence[ChannelGroup], kept: Kept) -> nn.Module:
+    """A copy at full size, in which the weights are zero that read channels which do not stay."""
+    masked = evaluation_copy(model)
+    modules = dict(masked.named_modules())
+    with torch.no_grad():
+        for (layer, axis), mask in stays(model, groups, kept).items():
+            _zero(modules.get(layer), axis, ~mask)
+    return masked
+
+
+def _zero(module: nn.Module | None, axis: str, lost: Tensor) -> None:
+    if isinstance(module, RECURRENT):
+        _zero_units(module, lost) if axis == "out" else _zero_inputs(module, 0, lost)
+    elif isinstance(module, nn.MultiheadAttention):
+        module.out_proj.weight[:, lost[: heads_width(module)]] = 0
+    elif axis == "in" and isinstance(module, nn.Linear):
+        module.weight[:, lost] = 0
+    elif axis == "in" and isinstance(module, _ConvNd) and not depthwise(module):
+        _zero_channels(module, lost)
+
+
+def _zero_channels(conv: _ConvNd, lost: Tensor) -> None:
+    if isinstance(conv, _ConvTransposeNd):
+        conv.weight[lost] = 0
+        return
+    columns = conv.weight.shape[1]
+    for part, weight in enumerate(conv.weight.chunk(conv.groups)):
+        weight[:, lost[part * columns : (part + 1) * columns]] = 0
+
+
+def _zero_inputs(module: Recurrent, layer: int, lost: Tensor) -> None:
+    for way in range(directions(module)):
+        getattr(module, tensor_names(module, layer * directions(module) + way)["weight_ih"])[:, lost] = 0
+
+
+def _zero_units(module: Recurrent, lost: Tensor) -> None:
+    """The recurrence and the layer above no longer read the units."""
+    rows, both = lost.chunk(copies(module)), directions(module)
+    for copy, own in enumerate(rows):
+        getattr(module, tensor_names(module, copy)["weight_hh"])[:, own] = 0
+    for layer in range(1, copies(module) // both):
+        _zero_inputs(module, layer, torch.cat(rows[(layer - 1) * both : layer * both]))

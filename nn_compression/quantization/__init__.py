@@ -1,0 +1,1 @@
+"""Linear quantization at 1 to 8 bits a layer."""

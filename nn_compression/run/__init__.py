@@ -1,0 +1,1 @@
+"""A compression run: begun from a network and a budget, kept in a folder, gone on with at any point."""

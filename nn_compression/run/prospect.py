@@ -1,0 +1,140 @@
+"""What could be done to a network, shown before anything is: its layers, what is coupled, the smallest budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automl_core.errors import InputError
+from automl_core.report.tables import rows_table
+from automl_core.report.terminal import say
+from nn_compression.channels import ChannelGroup
+from nn_compression.data import SettledData
+from nn_compression.files.references import load_data
+from nn_compression.graph.layer import Layer
+from nn_compression.problems.budget import METRICS, CostLimit
+from nn_compression.problems.network import NetworkReference
+from nn_compression.run.designs import designs_of
+from nn_compression.run.plan import BUDGETS, METHODS
+from nn_compression.run.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["Prospect", "Reachable", "prospect_of"]
+
+
+@dataclass(frozen=True)
+class Reachable:
+    """How far a method can bring a cost down.
+
+    Args:
+        method: what is done.
+        metric: what it costs.
+        base: before.
+        least: at the least; of bytes, as the search counts them, which a coded file comes close to.
+        problem: why it cannot be told.
+    """
+
+    method: str
+    metric: str
+    base: float
+    least: float
+    problem: str | None = None
+
+    @property
+    def share(self) -> float:
+        """The least as a share of the base."""
+        return self.least / self.base
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """What could be done to a network.
+
+    Args:
+        settings: that were asked for, with the names that were left out.
+        data: what it is judged on.
+        layers: in data-flow order.
+        groups: coupled channels.
+        reachable: by method and budget.
+    """
+
+    settings: Settings
+    data: SettledData
+    layers: tuple[Layer, ...]
+    groups: tuple[ChannelGroup, ...]
+    reachable: tuple[Reachable, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {
+            "layers": [asdict(layer) for layer in self.layers],
+            "groups": [asdict(group) for group in self.groups],
+            "reachable": [{**asdict(each), "share": each.share} for each in self.reachable],
+            "notes": list(self.data.notes),
+        }
+
+    def show(self, console: Console) -> None:
+        """Three tables."""
+        columns = ["layer", "kind", "reads", "makes", "kernel", "weights", "MACs", "share"]
+        console.print(rows_table(columns, list(self._layer_rows()), "layers, in data-flow order; MACs of one example"))
+        columns = ["channels", "of", "decided together in"]
+        console.print(rows_table(columns, [_group_row(group) for group in self.groups], "couplings"))
+        columns = ["method", "budget", "smallest", "of", "share"]
+        console.print(rows_table(columns, [_reach_row(each) for each in self.reachable], "smallest budgets"))
+        say(console, *self.data.notes, "nothing was trained, searched or written")
+
+    def _layer_rows(self) -> Iterator[list[str]]:
+        whole = sum(layer.macs for layer in self.layers)
+        for layer in self.layers:
+            kernel = "x".join(map(str, layer.kernel))
+            counts = [f"{layer.inputs:,}", f"{layer.outputs:,}", kernel, f"{layer.weights:,}", f"{layer.macs:,}"]
+            yield [layer.name, layer.kind, *counts, f"{layer.macs / max(whole, 1):.1%}"]
+
+
+def _group_row(group: ChannelGroup) -> list[str]:
+    rule = f", multiples of {group.multiple}" if group.multiple > 1 else ""
+    made = list(dict.fromkeys(member.layer for member in group.members if member.axis == "out"))
+    return [group.name, f"{group.channels}{rule}", ", ".join(made)]
+
+
+def _reach_row(each: Reachable) -> list[str]:
+    if each.problem is not None:
+        return [each.method, each.metric, each.problem, "", ""]
+    unit = METRICS[each.metric]
+    amounts = [f"{v:,.0f} {unit}" if unit in ("MACs", "bytes") else f"{v:.4g} {unit}" for v in (each.least, each.base)]
+    return [each.method, each.metric, *amounts, f"{each.share:.1%}"]
+
+
+def prospect_of(asked: Settings) -> Prospect:
+    """Read a network and its data, and see how far each method could bring it down. Nothing is trained or measured.
+
+    Raises:
+        InputError: something of it cannot be used.
+    """
+    settings = asked.settled()
+    source = settings.source
+    _, data = settings.plan, load_data(source.data, source.seed)
+    weights = None if source.weights is None else Path(source.weights)
+    reference = NetworkReference(source.data, source.model, weights, seed=source.seed)
+    network = reference.load()
+    reachable = [
+        _reachable(method, metric, reference, settings)
+        for method in METHODS
+        if method not in ("all", "deep")
+        for metric in BUDGETS[method]
+        if (method, metric) != ("channels", "latency")  # is measured, which takes minutes
+    ]
+    groups = network.groups(settings.keep, settings.round_to)
+    return Prospect(settings, data, network.graph.layers, groups, tuple(reachable))
+
+
+def _reachable(method: Any, metric: str, reference: NetworkReference, settings: Settings) -> Reachable:
+    try:
+        problem = designs_of(method, reference, settings).problem(CostLimit(metric, 1.0))
+    except InputError as error:
+        return Reachable(method, metric, float("nan"), float("nan"), error.problem)
+    return Reachable(method, metric, problem.base_cost, problem.legal.reachable)

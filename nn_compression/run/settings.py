@@ -1,0 +1,132 @@
+"""What a user asks of a compression, and what follows from it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from automl_core.budget import Budget
+from automl_core.errors import InputError
+from nn_compression.files.references import zoo_model
+from nn_compression.files.user_code import is_user_reference
+from nn_compression.run.base import Source
+from nn_compression.run.plan import Plan, make_plan
+from nn_compression.training.trained_weights import usual_schedule
+
+__all__ = ["Settings", "settings_of"]
+
+_SMALL = "digits_net"
+"""The network where the user names none: on scikit-learn's digits, trained as usual."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asked for.
+
+    Args:
+        model: ``module:function``, or a network of the zoo; ``None``: a small one on scikit-learn's digits.
+        data: ``module:function``, or the name of a data set; ``None``: what the zoo's network is for.
+        weights: a safetensors file.
+        method: of :data:`nn_compression.run.plan.METHODS`.
+        budget: as in ``macs=0.5``; ``None``: the method's usual one.
+        max_drop: instead of a budget.
+        optimizer: a name of the registry.
+        evaluations: of a search: a number, or a time ("10m").
+        seed: of everything.
+        train_epochs: of the network before it is compressed; ``None``: it comes trained.
+        finetune_epochs: after each stage.
+        learning_rate: of the training; a fifth of it afterwards; ``None``: the usual one.
+        distill: whether the network as it was teaches.
+        keep: layers that stay as they are.
+        round_to: channels that are kept are multiples of this.
+        hardware: whose latency or energy is modelled.
+        table: a file of latencies measured here; ``None``: the one in the user's cache.
+        policy: the folder of what an agent learnt on another network.
+    """
+
+    model: str | None = None
+    data: str | None = None
+    weights: str | None = None
+    method: str = "channels"
+    budget: str | None = None
+    max_drop: float | None = None
+    optimizer: str = "auto"
+    evaluations: str = "200"
+    seed: int = 0
+    train_epochs: int | None = None
+    finetune_epochs: int = 10
+    learning_rate: float | None = None
+    distill: bool = False
+    keep: tuple[str, ...] = ()
+    round_to: int = 1
+    hardware: str = "edge"
+    table: str | None = None
+    policy: str | None = None
+
+    def settled(self) -> Settings:
+        """With the names that were left out.
+
+        Raises:
+            InputError: a user's own network comes without data.
+        """
+        if self.model is None:
+            usual = usual_schedule(_SMALL)
+            epochs = 0 if self.weights or usual is None else usual.epochs
+            epochs = epochs if self.train_epochs is None else self.train_epochs
+            return replace(self, model=_SMALL, train_epochs=epochs).settled()
+        if self.policy is not None and self.optimizer == "auto":
+            from automl_core.agent.policy_files import kind_of  # only here: it costs the import of the agent
+
+            return replace(self, optimizer=kind_of(Path(self.policy))).settled()
+        if self.data is None and is_user_reference(self.model):
+            remedy = "name it with --data module:function, a function that returns nn_compression.data.Data"
+            raise InputError("a network of your own needs its data", place=self.model, remedy=remedy)
+        return replace(self, data=self.data or zoo_model(self.model)[0].data)
+
+    @property
+    def source(self) -> Source:
+        """Where the network comes from; of settled settings."""
+        return Source(
+            self.model or "", self.data or "", self.weights, self.train_epochs or 0, self.learning_rate, self.seed
+        )
+
+    @property
+    def plan(self) -> Plan:
+        """What is done, in which order.
+
+        Raises:
+            InputError: the method or the budget cannot be read, or do not go together.
+        """
+        return make_plan(self.method, self.budget, self.max_drop)
+
+    @property
+    def search_budget(self) -> Budget:
+        """What a search may spend.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        return Budget.parse(self.evaluations)
+
+    @property
+    def name(self) -> str:
+        """What a run of it is called."""
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", (self.model or "").rpartition(":")[2]) or "network"
+
+    def digest(self) -> dict[str, str]:
+        """Checksums of the files that were named."""
+        files = [Path(self.weights)] if self.weights else []
+        files += sorted(Path(self.policy).glob("policy.*")) if self.policy else []
+        files += [Path(self.hardware)] if Path(self.hardware).suffix in (".yaml", ".yml") else []
+        return {str(file): hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest() for file in files}
+
+
+def settings_of(facts: Mapping[str, Any]) -> Settings:
+    """The settings that a record holds."""
+    known = {entry.name for entry in fields(Settings)}
+    kept = {name: value for name, value in facts["settings"].items() if name in known}
+    return Settings(**{**kept, "keep": tuple(kept["keep"])})

@@ -1,0 +1,278 @@
+"""One stage of a run: a search, its baselines, and the network that comes of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import orjson
+from torch import nn
+
+from automl_core.budget import Budget
+from automl_core.errors import InputError
+from automl_core.problem import Metrics
+from automl_core.report.terminal import json_text
+from automl_core.runs import write_whole
+from automl_core.space import Point
+from automl_core.study import Study
+from nn_compression.coding.codec import encode
+from nn_compression.files.model_files import save_model
+from nn_compression.latency.whole import measure
+from nn_compression.problems.budget import CostLimit
+from nn_compression.problems.network_problem import NetworkProblem
+from nn_compression.problems.smallest import SmallestProblem
+from nn_compression.run.baselines import best_random, smallest_uniform
+from nn_compression.run.deliverables import as_it_runs
+from nn_compression.run.designs import Designs, Made
+from nn_compression.run.finishing import Finishing
+from nn_compression.run.narration import Narrator
+from nn_compression.run.outcome import Figures, SearchFigures
+from nn_compression.run.plan import Stage
+from nn_compression.run.searching import Found, Search
+from nn_compression.training.devices import best_device
+from nn_compression.training.evaluation import evaluate
+
+__all__ = ["POINT", "StageRun", "read_search"]
+
+POINT = "design.json"
+"""The design that was made, in the folder of a stage."""
+_SEARCH = "search.json"
+"""What the search and its baselines came to."""
+
+_FULL = 0.98
+"""A file that takes up this share of its budget uses it up."""
+_FITS = 5
+"""How often a search's own budget is set anew until files use the real one up."""
+_ATTEMPTS = 20
+"""How often a design is made smaller until it is within the real budget."""
+_MARGIN = 0.998
+"""It is made smaller by a little more than what it was too large by."""
+_FEW = 5
+"""Designs that are trained to see whether the metric then holds."""
+_STEADY = 0.97
+"""A measured latency has to be within this share of its budget, so that it is found within it again."""
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """A stage on its way.
+
+    Args:
+        stage: what is done, under which limit.
+        designs: of its method, from the network before it.
+        folder: where the network after it is put.
+        records: path of the records of its searches, by "study" and "random".
+        before: figures of the network before the run, which budgets are shares of.
+        budget: of a search.
+        optimizer: a name of the registry.
+        finishing: how designs are trained again.
+        policy: the folder of what an agent learnt before.
+    """
+
+    stage: Stage
+    designs: Designs[Any]
+    folder: Path
+    records: Callable[[str], Path]
+    before: Figures
+    budget: Budget
+    optimizer: str
+    finishing: Finishing
+    policy: Path | None = None
+
+    def run(self, jobs: int, narrator: Narrator) -> None:
+        """Search, compare, make and train; the network after it is written last of all.
+
+        Raises:
+            InputError: the limit cannot be reached, or the training fails.
+        """
+        inner = self._inner_bound(narrator)
+        problem = self.problem(inner)
+        found, figures = self._search(problem, jobs, narrator)
+        write_whole(self.folder / _SEARCH, json_text(asdict(figures)))
+        with narrator.training(f"fine-tuning ({self.stage.method})", self.finishing.schedule.epochs) as heard:
+            made = self._best(found.study, inner, self.finishing.heard_by(heard))
+        write_whole(self.folder / POINT, json_text(dict(made.point)))
+        save_model(self.folder, made.model, made.spec)
+
+    # The budget.
+
+    @cached_property
+    def bound(self) -> float:
+        """What the network after the stage may cost, in the unit of its metric; infinite: as little as it can."""
+        if self.stage.modelled:
+            cost = self._whole_problem.base_cost
+        elif self._measured:
+            cost = _seconds(self.before)
+        else:
+            cost = float({"macs": self.before.macs, "bytes": self.before.file_bytes}[self.stage.metric])
+        limit = self.stage.bound(cost)
+        return math.inf if limit is None else limit.bound(cost)
+
+    @property
+    def _measured(self) -> bool:
+        """Whether the cost is read from a clock."""
+        return self.stage.metric == "latency" and not self.stage.modelled
+
+    @cached_property
+    def _whole_problem(self) -> NetworkProblem:
+        """The problem under a budget that every design is within."""
+        whole: NetworkProblem = self.designs.problem(CostLimit(self.stage.metric, 1.0))
+        return whole
+
+    def problem(self, bound: float) -> NetworkProblem:
+        """What is searched under an amount of the stage's cost."""
+        if bound >= self._whole_problem.base_cost:
+            return self._whole_problem
+        smaller: NetworkProblem = self.designs.problem(CostLimit(self.stage.metric, bound, relative=False))
+        return smaller
+
+    def _inner_bound(self, narrator: Narrator) -> float:
+        """The budget as the search counts it: of bytes, what makes the file of a uniform design fill the real one.
+
+        A search counts what it can know of a design at once; the file knows what entropy coding makes of it.
+        """
+        inner = self.bound
+        if self._measured and not math.isinf(inner):  # the table's sum and the whole's time differ by a factor
+            return inner / _seconds(self.before) * self._whole_problem.base_cost
+        if self.stage.metric != "bytes" or math.isinf(inner):
+            return inner
+        with narrator.doing(f"what files of {self.bound:,.0f} bytes hold"):
+            for _ in range(_FITS):
+                problem = self.problem(inner)
+                start = problem.space.start or {}
+                size = self._real(self.designs.make(problem, start), problem, start)
+                if _FULL * self.bound <= size <= self.bound or (problem is self._whole_problem and size < self.bound):
+                    break
+                inner *= self.bound / size
+        return inner
+
+    def _real(self, made: Made, problem: NetworkProblem, point: Point) -> float:
+        """What a network costs in truth: the bytes of its file, measured seconds; or what is exact as it is counted."""
+        if self.stage.metric == "bytes":
+            return float(len(encode(made.model)))
+        if self._measured:
+            return measure(made.model, self.designs.before.example_input).seconds / _STEADY
+        return problem.cost_of(point)
+
+    # The search and its baselines.
+
+    def _search(self, problem: NetworkProblem, jobs: int, narrator: Narrator) -> tuple[Found, SearchFigures]:
+        seed, limits = self.finishing.seed, self.stage
+        searched = problem if limits.drop is None else SmallestProblem(problem, limits.drop, self.before.validation)
+        goal = searched.specs.goals[0]
+        first = Search(self.records("study"), searched, searched.specs, self.optimizer, self.budget, seed, self.policy)
+        with narrator.searching(f"{limits.method}: {self.optimizer}") as progress:
+            found = first.run(jobs, progress, keep=self.folder / "policy")
+        spent = Budget(found.study.spent)
+        second = Search(self.records("random"), searched, searched.specs, "random", spent, seed)
+        with narrator.searching(f"{limits.method}: random designs, as many") as progress:
+            drawn = second.run(jobs, progress)
+
+        def reached(metrics: Metrics | None) -> float:
+            met = metrics is not None and searched.specs.score(metrics).feasible
+            return metrics[goal.metric] if met and metrics is not None else math.nan
+
+        best, random = found.study.best, best_random(drawn.study)
+        if isinstance(searched, SmallestProblem):
+            uniform: Metrics = smallest_uniform(searched, seed)
+        else:
+            uniform = found.study.trials[0].metrics
+        figures = SearchFigures(
+            limits.method,
+            found.optimizer,
+            found.study.spent,
+            goal.metric,
+            goal.unit,
+            reached(None if best is None else best.metrics),
+            reached(uniform),
+            reached(None if random is None else random.metrics),
+            found.seconds,
+        )
+        return found, figures
+
+    # The network.
+
+    def _best(self, study: Study, inner: float, finishing: Finishing) -> Made:
+        """The best design that the search found, finished.
+
+        Where the metric has to stay within a drop: the smallest design that holds it once it is trained, of a few.
+
+        Raises:
+            InputError: no design gave any figures.
+        """
+        good = [trial for trial in study.trials if trial.status == "ok"]
+        ranked = sorted(good, key=lambda trial: study.specs.judge(trial).loss)[: 1 if self.stage.drop is None else _FEW]
+        if not ranked:
+            raise InputError(
+                f"no design gave any figures: {study.trials[0].error}",
+                place=str(self.folder),
+                remedy="see that the network runs with fewer channels, weights or bits",
+            )
+        tried = []
+        for rank, trial in enumerate(ranked):
+            tried.append(self._finish(trial.point, inner, finishing, f"finish-{rank}"))
+            if self.stage.drop is None or self._worse(tried[-1].model) <= self.stage.drop:
+                return tried[-1]
+        return min(tried, key=lambda made: self._worse(made.model))
+
+    def _worse(self, model: nn.Module) -> float:
+        """How much worse the metric is on the validation split than it was before the run."""
+        data = self.finishing.data
+        worse = self.before.validation - evaluate(as_it_runs(model), data.validation, data.task, device=best_device())
+        return worse if data.task.higher_is_better else -worse
+
+    def _finish(self, point: Point, inner: float, finishing: Finishing, name: str) -> Made:
+        """A design made and trained, and made smaller until it is within the real budget."""
+        problem, point = self._fitted(self.problem(inner), point)
+        for attempt in range(_ATTEMPTS):
+            made = self.designs.tune(problem, point, finishing, f"{name}-{attempt}")
+            over = self._real(made, problem, point) / self.bound
+            if over <= 1.0:
+                return made
+            problem, point = self._moved(problem, point, _MARGIN / over)
+        raise self._out_of_reach(over)
+
+    def _fitted(self, problem: NetworkProblem, point: Point) -> tuple[NetworkProblem, Point]:
+        """A design brought to the real budget before it is trained: smaller, or larger where its file leaves some."""
+        fitting: tuple[NetworkProblem, Point] | None = None
+        for number in range(_ATTEMPTS):
+            over = self._real(self.designs.make(problem, point), problem, point) / self.bound
+            if over <= 1.0:
+                fitting = problem, point
+                if over >= _FULL or self.stage.metric != "bytes" or number >= _FITS or math.isinf(self.bound):
+                    return fitting
+            elif fitting is not None and number >= _FITS:
+                return fitting
+            problem, point = self._moved(problem, point, (1.0 if over <= 1.0 else _MARGIN) / over)
+        if fitting is None:
+            raise self._out_of_reach(over)
+        return fitting
+
+    def _moved(self, problem: NetworkProblem, point: Point, factor: float) -> tuple[NetworkProblem, Point]:
+        """The nearest design that costs so many times as much, as the search counts it."""
+        other = self.problem(problem.cost_of(point) * factor)
+        return other, other.repair(point)
+
+    def _out_of_reach(self, over: float) -> InputError:
+        return InputError(
+            f"{self.stage.metric} stays at {over:.3f} of the budget, however small the design is made",
+            place="--budget",
+            remedy="give a larger budget",
+        )
+
+
+def _seconds(figures: Figures) -> float:
+    if figures.onnx is None:
+        remedy = "give a budget of MACs or bytes"
+        raise InputError("a network without an ONNX file has no latency to keep", place="--budget", remedy=remedy)
+    return figures.onnx.seconds
+
+
+def read_search(folder: Path) -> SearchFigures:
+    """What the search of a finished stage came to."""
+    content: dict[str, Any] = orjson.loads((folder / _SEARCH).read_bytes())
+    return SearchFigures.from_json(content)

@@ -1,0 +1,1 @@
+"""Weights that are removed or shared: masks, iterative pruning, codebooks, Deep Compression."""

@@ -1,0 +1,182 @@
+"""Weights removed one by one, by magnitude, and masks that keep them removed (Han et al., NIPS 2015)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from automl_core.errors import InputError
+from automl_core.nearest import did_you_mean
+from nn_compression.data import Split
+from nn_compression.tasks import Task
+from nn_compression.training.evaluation import evaluate
+
+__all__ = ["Masks", "by_parameter", "gradients_altered", "prunable", "sensitivity"]
+
+
+def prunable(model: nn.Module) -> dict[str, tuple[str, ...]]:
+    """The layers whose weights can be removed, and the keys of these weights in the state dict.
+
+    Matrices and kernels only: biases and normalisations are few, and are left alone. An LSTM has two weights a layer.
+    """
+    return {
+        name: keys
+        for name, layer in model.named_modules()
+        if (
+            keys := tuple(
+                f"{name}.{key}" if name else key
+                for key, value in layer.named_parameters(recurse=False)
+                if value.ndim > 1 and "weight" in key
+            )
+        )
+    }
+
+
+def by_parameter(model: nn.Module, values: Mapping[str, float], what: str) -> dict[str, float]:
+    """Settings by layer or by parameter, as settings by parameter.
+
+    Args:
+        model: the model.
+        values: by the name of a layer (for each of its weights) or of a parameter, which goes first.
+        what: the settings are, for errors.
+
+    Raises:
+        InputError: there is no such layer or parameter.
+    """
+    layers, parameters = prunable(model), dict(model.named_parameters())
+    found: dict[str, float] = {}
+    for name, value in sorted(values.items(), key=lambda item: item[0] in parameters):
+        if name not in layers and name not in parameters:
+            known = [*layers, *parameters]
+            raise InputError(
+                f"there is no layer {name!r}", place=what, remedy=did_you_mean(name, known, "its layers with weights")
+            )
+        found |= dict.fromkeys(layers.get(name, (name,)), value)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """Which weights of a model remain.
+
+    Training keeps the others at zero, whatever its momentum and weight decay::
+
+        with masks.held():
+            train(model, data, schedule, seed=0, after_step=masks.apply)
+
+    Args:
+        model: the model.
+        kept: true where a weight remains, by the weight's key in the state dict.
+    """
+
+    model: nn.Module
+    kept: Mapping[str, Tensor]
+
+    @staticmethod
+    def magnitude(model: nn.Module, keep: Mapping[str, float]) -> Masks:
+        """Keep the largest weights of each layer; nothing is removed before ``apply``.
+
+        Args:
+            model: the model. What is zero already goes first, so that masks of falling shares are nested.
+            keep: share of the weights kept, above 0 and up to 1, by layer or by parameter; layers left out are whole.
+
+        Raises:
+            InputError: there is no such layer, or a share is out of range.
+        """
+        for name, share in keep.items():
+            if not 0 < share <= 1:
+                remedy = "give a share of the weights above 0 and up to 1"
+                raise InputError(f"{share!r} of the weights of {name!r} cannot be kept", place="keep", remedy=remedy)
+        shares = by_parameter(model, keep, "keep")
+        return Masks(model, {key: _largest(model.get_parameter(key), share) for key, share in shares.items()})
+
+    @staticmethod
+    def of_zeros(model: nn.Module) -> Masks:
+        """The masks of a model that was pruned: each of its zeros stays one."""
+        keys = [key for keys in prunable(model).values() for key in keys]
+        return Masks(model, {key: model.get_parameter(key).detach() != 0 for key in keys})
+
+    @torch.no_grad()
+    def apply(self) -> None:
+        """Set the removed weights to zero; to plus zero, which costs nothing in a file."""
+        for key, kept in self.kept.items():
+            weight = self.model.get_parameter(key)
+            weight.masked_fill_(~kept.to(weight.device), 0.0)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within this the removed weights have no gradient, so that they count for nothing in its norm either."""
+        with gradients_altered(self.model, {key: _masking(kept) for key, kept in self.kept.items()}):
+            yield
+
+    def density(self) -> dict[str, float]:
+        """The share of the weights that remain, by layer; layers without a mask are whole."""
+        shares = {}
+        for name, keys in prunable(self.model).items():
+            sizes = [self.model.get_parameter(key).numel() for key in keys]
+            left = [
+                int(self.kept[key].sum()) if key in self.kept else size for key, size in zip(keys, sizes, strict=True)
+            ]
+            shares[name] = sum(left) / sum(sizes)
+        return shares
+
+
+def _largest(weight: Tensor, share: float) -> Tensor:
+    """True for exactly ``share`` of the weights, rounded; at least one. Of equal ones the first."""
+    count = max(1, round(share * weight.numel()))
+    order = weight.detach().abs().flatten().sort(descending=True, stable=True).indices[:count]
+    return (
+        torch.zeros(weight.numel(), dtype=torch.bool, device=weight.device).index_fill_(0, order, True).view_as(weight)
+    )
+
+
+@contextmanager
+def gradients_altered(model: nn.Module, changes: Mapping[str, Callable[[Tensor], Tensor]]) -> Iterator[None]:
+    """Within this the gradients of some parameters are not what they were.
+
+    Args:
+        model: the model.
+        changes: a gradient -> the one that is used instead, by the parameter's name.
+    """
+    handles = [
+        model.get_parameter(key).register_hook(change)  # type: ignore[no-untyped-call]
+        for key, change in changes.items()
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _masking(kept: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda gradient: gradient * kept.to(gradient.device)
+
+
+def sensitivity(model: nn.Module, split: Split, task: Task, shares: Sequence[float]) -> dict[str, dict[float, float]]:
+    """What each layer's pruning alone does, without training: which layers can lose much (NIPS 2015, section 4).
+
+    Args:
+        model: as it was when this returns.
+        split: what the model is judged on; the validation split.
+        task: what by.
+        shares: of the weights kept.
+
+    Returns:
+        the task's metric, by layer and share.
+    """
+    found: dict[str, dict[float, float]] = {}
+    for name, keys in prunable(model).items():
+        whole = {key: model.get_parameter(key).detach().clone() for key in keys}
+        found[name] = {}
+        for share in shares:
+            Masks.magnitude(model, {name: share}).apply()
+            found[name][share] = evaluate(model, split, task)
+            with torch.no_grad():
+                for key, weight in whole.items():
+                    model.get_parameter(key).copy_(weight)
+    return found

@@ -1,0 +1,1 @@
+"""Networks trained and judged: seeded, resumable to the bit."""

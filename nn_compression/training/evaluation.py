@@ -1,0 +1,81 @@
+"""A network judged on a split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nn_compression.data import Split
+from nn_compression.files.user_code import blaming
+from nn_compression.tasks import Task
+from nn_compression.training.devices import device_of, laid_out, memory_told, placed
+
+__all__ = ["evaluate", "evaluate_loss", "outputs_of"]
+
+
+def evaluate(
+    model: nn.Module, split: Split, task: Task, *, batch: int = 500, device: torch.device | None = None
+) -> float:
+    """The task's metric of a network, in ``task.unit``, in evaluation mode.
+
+    Args:
+        model: left in the mode and on the device it was in.
+        split: what to judge it on.
+        task: what by.
+        batch: examples at a time.
+        device: where; by default where the model is.
+
+    Raises:
+        InputError: memory ran out.
+    """
+    return _averaged(model, split, task, task.metric, batch, device)
+
+
+def evaluate_loss(
+    model: nn.Module, split: Split, task: Task, *, batch: int = 500, device: torch.device | None = None
+) -> float:
+    """The task's loss of a network, as ``evaluate`` gives its metric."""
+    return _averaged(model, split, task, task.loss, batch, device)
+
+
+def outputs_of(model: nn.Module, task: Task, inputs: Tensor) -> Any:
+    """What a network makes of a batch.
+
+    Raises:
+        InputError: it cannot take it.
+    """
+    with blaming(f"running the network on inputs of shape {tuple(inputs.shape)}", "MODEL"):
+        return task.forward(model, inputs)
+
+
+def _averaged(
+    model: nn.Module,
+    split: Split,
+    task: Task,
+    figure: Callable[[Any, Tensor], Tensor],
+    batch: int,
+    device: torch.device | None,
+) -> float:
+    place, training = device or device_of(model), model.training
+    remedy = "evaluate in smaller batches"
+    total, counted = torch.zeros((), dtype=torch.float64, device=place), 0
+    with (
+        memory_told(f"evaluating batches of {batch}", remedy),
+        blaming("evaluating the network"),
+        placed(model, place),
+        torch.inference_mode(),
+    ):
+        model.eval()
+        try:
+            for inputs, targets in split.batches(batch):
+                targets = targets.to(place)
+                if count := task.count(targets):  # a mean over nothing is not a number
+                    outputs = outputs_of(model, task, laid_out(inputs, place))
+                    total += figure(outputs, targets).double() * count
+                    counted += count
+        finally:
+            model.train(training)
+    return float(total) / max(counted, 1)

@@ -26,7 +26,7 @@ __all__ = ["record"]
 def record(
     model: nn.Module, example_input: Tensor | tuple[Tensor, ...]
 ) -> tuple[tuple[Layer, ...], tuple[Edge, ...], tuple[OtherParameters, ...]]:
-    """Layers in data-flow order, edges, and all other numbers of a model, as :func:`nn_compression.graph.tracing.trace`.
+    """Layers in data-flow order, edges, and all other numbers of a model: see ``tracing.trace``.
 
     Raises:
         InputError: the model cannot be run or followed, or there are several examples.

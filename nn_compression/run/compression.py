@@ -61,6 +61,10 @@ __all__ = ["RESULT", "CompressionRun"]
 
 RESULT, KEPT = "result.json", "kept.svg"
 _BASE = "base"
+_ROUNDED = (
+    "the ONNX file rounds in floats, so that its figures are those of the integers: fewer bits pay in bytes, and on "
+    "hardware that computes in them; latency in torch is that of the floats"
+)
 _INT8_DROP = 0.5
 """How much worse an int8 file may be, in the metric's unit."""
 _PACKAGES = ("numpy", "torch", "torch-pruning", "onnx", "onnxruntime", "constriction", "scikit-learn", "safetensors")
@@ -293,7 +297,7 @@ class CompressionRun:
             unit=self.data.task.unit,
             higher_is_better=self.data.task.higher_is_better,
             seconds=float(self.facts["elapsed_run"]),
-            notes=(*self.notes, *written.notes, *([int8] if int8 else [])),
+            notes=(*self.notes, *written.notes, *([_ROUNDED] if spec.bits else []), *([int8] if int8 else [])),
         )
         facts = {name: self.facts[name] for name in ("command", "seed", "versions")}
         save(kept_figure(outcome.layers, f"{self.settings.model}: {self.plan}"), self.folder / KEPT)

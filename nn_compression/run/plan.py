@@ -34,7 +34,8 @@ _USUAL: Mapping[Method, str] = {
 }
 """The budget where the user gives none: what small networks usually bear."""
 
-_ALL: tuple[Method, ...] = ("channels", "sparsity", "bits")
+_ALL: Mapping[Method, float] = {"channels": 0.2, "sparsity": 0.4, "bits": 1.0}
+"""How far each of them goes, of the way to the budget in equal factors; bits, which cost least, go the longest part."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Stage:
         if self.limit is None or self.part == 1.0:
             return self.limit
         share = min(self.limit.bound(base) / base, 1.0)
-        return CostLimit(self.metric, max(int(base * share**self.part), 1), relative=False)
+        return CostLimit(self.metric, max(round(base * share**self.part), 1), relative=False)
 
 
 @dataclass(frozen=True)
@@ -126,13 +127,10 @@ def make_plan(method: str, budget: str | None, max_drop: float | None) -> Plan:
 
 
 def _stages(method: Method, limit: CostLimit | None, drop: float | None) -> tuple[Stage, ...]:
-    """``all`` goes a third of the way with each of its methods, the last one to the end."""
+    """The one method, or those of ``all`` in turn, the last one to the end."""
     if method != "all":
         return (Stage(method, limit, drop),)
-    parts = [(number + 1) / len(_ALL) for number in range(len(_ALL))]
-    return tuple(
-        Stage(each, limit, None if drop is None else drop * part, part) for each, part in zip(_ALL, parts, strict=True)
-    )
+    return tuple(Stage(each, limit, None if drop is None else drop * part, part) for each, part in _ALL.items())
 
 
 def _valid(method: Method, metric: str) -> str:

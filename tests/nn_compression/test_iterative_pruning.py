@@ -105,7 +105,7 @@ def dying_train(calls: int) -> Callable[..., object]:
             if len(made) == calls:
                 raise Killed
 
-        return train(*arguments, **named, progress=die)  # type: ignore[arg-type]
+        return train(*arguments, **{**named, "progress": die})  # type: ignore[arg-type]
 
     return train_or_die
 

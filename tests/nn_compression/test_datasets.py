@@ -73,13 +73,14 @@ def test_mnist_is_read_gzipped_or_not(folder: Path, zipped: bool) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (gzip.compress(idx(np.zeros((9, 28, 28), np.uint8)))[:-12], "damaged"),
+        (gzip.compress(idx(np.zeros((9, 28, 28), np.uint8)), mtime=0)[:-12], "damaged"),
         (idx(np.zeros((9, 28, 28), np.uint8))[:-1], "7,055 bytes where"),
         (b"\0\0\x08\x03\0\0", "damaged"),
         (b"\0\0\x0d\x01" + bytes(40), "no IDX file of bytes"),
         (b"<html>", "no IDX file"),
         (idx(np.zeros(60, np.uint8)), "no MNIST"),
     ],
+    ids=["cut gzip", "cut", "head alone", "other type", "a web page", "one axis"],
 )
 def test_a_damaged_mnist_is_told_with_its_path(folder: Path, content: bytes, problem: str) -> None:
     write_mnist(folder, 60)

@@ -10,6 +10,7 @@ import copy
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 from torch import nn
@@ -58,6 +59,11 @@ class Finishing:
     def untrained(self) -> Finishing:
         """The same without any training."""
         return replace(self, schedule=replace(self.schedule, epochs=0), folder=None, teacher=None, progress=None)
+
+    def counted(self) -> Callable[[Epoch], None] | None:
+        """Whoever hears of it, told of the epochs of several trainings as of one."""
+        heard, numbers = self.progress, count(1)
+        return None if heard is None else lambda epoch: heard(replace(epoch, number=next(numbers)))
 
     def checkpoints(self, name: str) -> Path | None:
         """The folder of one attempt's checkpoints."""
@@ -111,7 +117,7 @@ def sparse(model: nn.Module, keep: Mapping[str, float], finishing: Finishing, na
         seed=finishing.seed,
         teacher=finishing.teacher,
         folder=finishing.checkpoints(name),
-        heard=finishing.progress,
+        heard=finishing.counted(),
     )
 
 
@@ -138,7 +144,7 @@ def shared(
         seed=finishing.seed,
         teacher=finishing.teacher,
         folder=finishing.checkpoints(name),
-        heard=finishing.progress,
+        heard=finishing.counted(),
     )
     return made.data
 

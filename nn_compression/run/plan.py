@@ -34,8 +34,8 @@ _USUAL: Mapping[Method, str] = {
 }
 """The budget where the user gives none: what small networks usually bear."""
 
-_ALL: Mapping[Method, float] = {"channels": 0.2, "sparsity": 0.4, "bits": 1.0}
-"""How far each of them goes, of the way to the budget in equal factors; bits, which cost least, go the longest part."""
+_ROUNDED = 3.0
+"""How many times smaller a file of sparse floats becomes once they are rounded; the positions of weights stay."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,14 @@ class Stage:
         method: what is done.
         limit: what the whole run is held to; ``None``: the smallest network within a drop is looked for.
         drop: how much worse the metric may become, in its unit, where there is no limit.
-        part: how far the stage goes, of the way from the base to the limit.
+        room: how many times the limit the stage goes down to, for what later stages do.
+        part: how far of the way there it goes, in equal factors.
     """
 
     method: Method
     limit: CostLimit | None
     drop: float | None = None
+    room: float = 1.0
     part: float = 1.0
 
     @property
@@ -65,14 +67,14 @@ class Stage:
         return self.method == "bits" and METRICS[self.metric] in ("s", "J")
 
     def bound(self, base: float) -> CostLimit | None:
-        """The stage's own limit: the whole run's, or that part of the way to it, in equal factors.
+        """The stage's own limit: the whole run's, or what it leaves to later stages.
 
         Args:
             base: what the network costs before the whole run.
         """
-        if self.limit is None or self.part == 1.0:
+        if self.limit is None or (self.room, self.part) == (1.0, 1.0):
             return self.limit
-        share = min(self.limit.bound(base) / base, 1.0)
+        share = min(self.room * self.limit.bound(base) / base, 1.0)
         return CostLimit(self.metric, max(round(base * share**self.part), 1), relative=False)
 
 
@@ -130,7 +132,12 @@ def _stages(method: Method, limit: CostLimit | None, drop: float | None) -> tupl
     """The one method, or those of ``all`` in turn, the last one to the end."""
     if method != "all":
         return (Stage(method, limit, drop),)
-    return tuple(Stage(each, limit, None if drop is None else drop * part, part) for each, part in _ALL.items())
+    shares = (None, None, None) if drop is None else (drop / 4, drop / 2, drop)
+    return (
+        Stage("channels", limit, shares[0], _ROUNDED, 0.5),
+        Stage("sparsity", limit, shares[1], _ROUNDED),
+        Stage("bits", limit, shares[2]),
+    )
 
 
 def _valid(method: Method, metric: str) -> str:

@@ -74,18 +74,19 @@ def test_the_stages_of_all_go_down_by_factors_and_end_at_the_budget(share: float
         bounds.append(limit.bound(base))
     assert bounds[-1] == int(share * base)  # the whole budget, to the byte
     assert base >= bounds[0] >= bounds[1] >= bounds[2]
-    exact = [base * (bounds[2] / base) ** part for part in (0.2, 0.4)]  # bits go the longest part of the way
-    assert all(abs(bound - wanted) <= 0.5 + 1e-6 * base for bound, wanted in zip(bounds, exact, strict=False))
+    third = min(3 * bounds[2] / base, 1.0)  # rounding makes a file of sparse floats about three times smaller
+    assert abs(bounds[1] - third * base) <= 0.5 + 1e-6 * base
+    assert abs(bounds[0] - third**0.5 * base) <= 0.5 + 1e-6 * base
 
 
 def test_an_absolute_budget_is_divided_as_the_share_that_it_is() -> None:
-    parts = [stage.bound(32_000.0) for stage in make_plan("all", "bytes=1k", None).stages]
-    assert [limit.bound(32_000.0) for limit in parts if limit] == [16_000, 8_000, 1_000]  # 1/32: a half, a quarter
+    parts = [stage.bound(12_000.0) for stage in make_plan("all", "bytes=1k", None).stages]
+    assert [limit.bound(12_000.0) for limit in parts if limit] == [6_000, 3_000, 1_000]
 
 
 def test_a_drop_is_used_up_stage_by_stage() -> None:
     stages = make_plan("all", None, 0.6).stages
-    assert [stage.drop for stage in stages] == pytest.approx([0.12, 0.24, 0.6])
+    assert [stage.drop for stage in stages] == pytest.approx([0.15, 0.3, 0.6])
     assert all(stage.bound(1e6) is None for stage in stages)
     assert make_plan("channels", None, 0.5).stages[0].metric == "macs"
     assert make_plan("deep", None, 0.5).stages[0].metric == "bytes"

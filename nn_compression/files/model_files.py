@@ -132,11 +132,11 @@ def load_weights(model: nn.Module, path: Path) -> None:
     """
     try:
         with path.open("rb") as file:
-            start = file.read(4)
+            start = file.read(9)
     except OSError as error:
         remedy = "name a safetensors file with --weights"
         raise InputError(f"it cannot be read: {error.strerror}", place=str(path), remedy=remedy) from error
-    if start.startswith(_PICKLES):
+    if start.startswith(_PICKLES) and start[8:] != b"{":  # the length before a safetensors header may begin so, too
         remedy = "write it anew: safetensors.torch.save_model(model, 'weights.safetensors')"
         raise InputError("it is a pickle, which can run any code when it is read", place=str(path), remedy=remedy)
     tensors, _ = read_tensors(path, "write it anew: safetensors.torch.save_model(model, 'weights.safetensors')")

@@ -83,12 +83,14 @@ def search_table(outcome: Outcome) -> Table:
 
 
 def _search_row(search: SearchFigures) -> list[str]:
-    figures = [
-        "none" if math.isnan(value) else engineering(value, search.unit)
-        for value in (search.found, search.uniform, search.random)
-    ]
+    figures = [_reached(value, search.unit) for value in (search.found, search.uniform, search.random)]
     name = f"{search.method} by {search.optimizer}"
     return [name, str(search.evaluations), search.metric, *figures, f"{search.seconds:.1f}"]
+
+
+def _reached(value: float, unit: str) -> str:
+    """A long unit stands in the name of the metric already."""
+    return "none" if math.isnan(value) else engineering(value, "" if " " in unit else unit)
 
 
 def reached_line(reached: Reached) -> str:

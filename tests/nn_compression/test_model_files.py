@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from safetensors.torch import save_model as others_save
 from torch import nn
 
@@ -202,3 +202,15 @@ def test_what_is_no_safetensors_file_is_told(content: bytes, tmp_path: Path) -> 
         load_weights(a_net(), tmp_path / "w")
     with pytest.raises(InputError, match="No such file"):
         load_weights(a_net(), tmp_path / "x")
+
+
+def test_a_header_whose_length_begins_as_a_pickle_does_is_none(tmp_path: Path) -> None:
+    """A header of 0x0280 bytes: its length is written as the two bytes that pickles of protocol 2 begin with."""
+    model, read = nn.Linear(2, 2), nn.Linear(2, 2)
+    content = save(model.state_dict())
+    end = 8 + int.from_bytes(content[:8], "little")
+    padded = (0x0280).to_bytes(8, "little") + content[8:end].ljust(0x0280) + content[end:]  # spaces may follow a header
+    assert padded.startswith(b"\x80\x02")
+    (tmp_path / "w.safetensors").write_bytes(padded)
+    load_weights(read, tmp_path / "w.safetensors")
+    assert read.weight.equal(model.weight) and read.bias.equal(model.bias)

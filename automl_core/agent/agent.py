@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from automl_core.agent.graph import DesignGraph
-from automl_core.agent.legal import Ask, Decision
+from automl_core.agent.legal import Ask
 from automl_core.agent.memory import Memory
 from automl_core.agent.networks import Networks, Settings
 from automl_core.agent.policy_files import Policy, read_policy, write_policy
@@ -156,8 +156,9 @@ class Agent:
             standing = self._memory.standing(tensors)
             improved = networks.imagination.improve(bases, tensors, standing, self._radius)
             picks = networks.imagination.pick(improved, tensors, standing, count, self._radius)
-            mixed = [self._with_trials(networks, *pair) for pair in zip(picks, bases, strict=True)]
-            ranked = [Decision(self._graph, self._allowed, len(row)).clip(row) for row in mixed]
+            # Not clipped in order: what imagination has too much of would come off the last variables alone. Repair,
+            # which is the problem's own, takes a little of each.
+            ranked = [self._with_trials(networks, *pair) for pair in zip(picks, bases, strict=True)]
         return self._unknown(ranked, count)
 
     def _bases(self, networks: Networks, specs: Specs, elites: Tensor, share: float) -> Tensor:

@@ -1,7 +1,7 @@
 """What is still allowed while a design is decided: actions moved onto it, and what it tells the policy.
 
 A problem that limits its designs says so through :meth:`automl_core.problem.Sequential.allowed`. Every policy decides
-through this room, so that whatever it proposes needs no repair.
+through this room, so that what it decides needs no repair; designs that are improved whole are left to the repair.
 """
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from automl_core.budget import Budget
 from automl_core.errors import InputError
 from automl_core.optimizers import make
 from automl_core.pool import Pool
-from automl_core.problem import Evaluation
+from automl_core.problem import Allowed, Evaluation
 from automl_core.record import Record
 from automl_core.space import DesignSpace, Point, Variable
 from automl_core.specs import Spec, Specs
@@ -54,6 +55,44 @@ def test_it_handles_choices_and_budgets_that_are_shared() -> None:
     assert kinds.best is not None and kinds.best.point["material"] == "b" and kinds.best.point["shape"] == "round"
     shared = study_of(Allocation(), "gcn", 300)
     assert shared.best is not None and shared.best.metrics["value"] > 23.0
+
+
+class EqualParts:
+    """Ten parts that are worth the same share a budget, so that each had best get a tenth of it."""
+
+    scenarios = ("",)
+    limit = 80
+    specs = Specs([Spec("value", goal="maximize", scale=20.0), Spec("cost", maximum=limit)])
+    space = DesignSpace([Variable(f"n{i}", 1, 16, integer=True) for i in range(10)])
+
+    def allowed(self, prefixes: Sequence[Point]) -> list[Allowed]:
+        """What leaves one for each of the rest."""
+        spent = [sum(int(n) for n in prefix.values()) for prefix in prefixes]
+        rest = [self.space.dim - len(prefix) - 1 for prefix in prefixes]
+        return [Allowed(range(1, min(16, self.limit - s - r) + 1)) for s, r in zip(spent, rest, strict=True)]
+
+    def repair(self, point: Point) -> dict[str, int]:
+        """One is taken from each in turn."""
+        kept, turn = [int(point[variable.name]) for variable in self.space.variables], 0
+        while sum(kept) > self.limit:
+            kept[turn % len(kept)] = max(kept[turn % len(kept)] - 1, 1)
+            turn += 1
+        return {f"n{i}": n for i, n in enumerate(kept)}
+
+    def evaluate(self, point: Point, scenario: str, seed: int) -> Evaluation:
+        """The sum of the roots, and what is spent."""
+        kept = [int(n) for n in point.values()]
+        return Evaluation({"value": sum(n**0.5 for n in kept), "cost": float(sum(kept))})
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_last_variables_get_their_share_of_a_budget(name: str) -> None:
+    problem = EqualParts()
+    study = Study(problem, problem.specs, Pool(problem), Record.create(":memory:"), budget=Budget(100))
+    study.run(make(name, problem.space, problem.specs, 0, study.budget), stop="budget")
+    tried = np.array([[float(n) for n in trial.point.values()] for trial in study.trials[40:]])
+    assert tried[:, -3:].mean() > 0.8 * tried[:, :3].mean()
+    assert study.best is not None and study.best.metrics["value"] > 0.99 * 10 * 8**0.5
 
 
 def proposed(agent: Agent, problem: Rosenbrock, asks: int, begun: int = 0) -> list[list[float]]:

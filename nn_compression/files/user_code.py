@@ -129,7 +129,7 @@ def _is_users(filename: str) -> bool:
     if filename.startswith("<"):
         return False
     path = Path(filename).resolve()
-    root, standard = Path(__file__).resolve().parents[1], Path(os.__file__).resolve().parent
+    root, standard = Path(__file__).resolve().parents[2], Path(os.__file__).resolve().parent
     installed = bool({"site-packages", "dist-packages"} & set(path.parts))
     ours = any(path.is_relative_to(root / package) for package in _OURS)
     return not (installed or ours or path.is_relative_to(standard))

@@ -133,7 +133,7 @@ def _described(folder: Path) -> dict[str, Any]:
     try:
         content = orjson.loads(path.read_bytes())
     except OSError as error:
-        remedy = "`sizewise train` makes one"
+        remedy = "`sizewise train` makes one, and `sizewise compress` with an agent: RUN/METHOD/policy"
         if (folder / RECORD).is_file():
             remedy = f"`sizewise resume {folder}` ends a training that was stopped; a sizing run is for --from"
         raise InputError("there is no policy in this folder", place=str(folder), remedy=remedy) from error

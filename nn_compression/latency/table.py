@@ -167,7 +167,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def _no_table(path: Path, reason: str) -> InputError:
-    remedy = "name another file, or remove this one: the table is then measured anew"
+    remedy = "name another file; one that is not there yet is measured anew"
     return InputError(f"this is no latency table: {reason}", place=str(path), remedy=remedy)
 
 

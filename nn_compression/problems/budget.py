@@ -78,6 +78,9 @@ class CostLimit:
         number, suffix = (float(found[1]), found[2]) if found else (math.nan, "")
         if suffix == "%":
             return cls(metric, number / 100)
+        if suffix == "" and "" in scales and number > 1 and not number.is_integer():
+            remedy = f"write a share of at most 1, or a whole amount: {metric}={_EXAMPLES[metric]}"
+            raise InputError(f"{said} {METRICS[metric]} is neither", place="--budget", remedy=remedy)
         relative = suffix == "" and (number <= 1 or "" not in scales)
         return cls(metric, number if relative else number * scales[suffix], relative)
 

@@ -143,10 +143,11 @@ class LegalDesigns:
     def _features(self, levels: Levels, high: Levels, at: int) -> list[dict[str, float]]:
         """As shares of the full cost: AMC's (reduced so far, of the rest), and what the budget has over the least."""
         kept, least = self.cost.total(high), self.cost.least(levels, at)
+        whole = self.full or 1.0  # where nothing costs anything
         columns = {
-            "reduced": 1.0 - kept / self.full,
-            "rest": (kept - least) / self.full,
-            "left": (self.bound - least) / self.full,
+            "reduced": 1.0 - kept / whole,
+            "rest": (kept - least) / whole,
+            "left": (self.bound - least) / whole,
         }
         return [
             dict(zip(columns, row, strict=True)) for row in zip(*(c.tolist() for c in columns.values()), strict=True)

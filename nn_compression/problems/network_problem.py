@@ -53,7 +53,10 @@ class NetworkProblem(ABC):
         self.network: Network = reference.load()
         space = self._space()
         if not space.variables:
-            raise InputError("there is nothing to choose in this network", remedy="keep fewer of its layers (--keep)")
+            raise InputError(
+                "there is nothing to choose in this network",
+                remedy="keep fewer of its layers (--keep), or round to less (--round-to)",
+            )
         self.grid = Grid(space)
         with one_thread():
             self.cost = self._cost()

@@ -233,7 +233,7 @@ class StageRun:
             over = self._real(made, problem, point) / self.bound
             if over <= 1.0:
                 return made
-            problem, point = self._moved(problem, point, _MARGIN / over)
+            problem, point = self._moved(problem, point, over)
         raise self._out_of_reach(over)
 
     def _fitted(self, problem: NetworkProblem, point: Point) -> tuple[NetworkProblem, Point]:
@@ -247,14 +247,22 @@ class StageRun:
                     return fitting
             elif fitting is not None and number >= _FITS:
                 return fitting
-            problem, point = self._moved(problem, point, (1.0 if over <= 1.0 else _MARGIN) / over)
+            problem, point = self._moved(problem, point, over)
         if fitting is None:
             raise self._out_of_reach(over)
         return fitting
 
-    def _moved(self, problem: NetworkProblem, point: Point, factor: float) -> tuple[NetworkProblem, Point]:
-        """The nearest design that costs so many times as much, as the search counts it."""
-        other = self.problem(problem.cost_of(point) * factor)
+    def _moved(self, problem: NetworkProblem, point: Point, over: float) -> tuple[NetworkProblem, Point]:
+        """The nearest design that costs as much less as this one is over the real budget; or more, where it is under.
+
+        Raises:
+            InputError: no design costs so little.
+        """
+        cost = problem.cost_of(point) * (1.0 if over <= 1.0 else _MARGIN) / over
+        try:
+            other = self.problem(cost)
+        except InputError as error:  # told in the budget's own terms, not in what the search counts
+            raise self._out_of_reach(over) from error
         return other, other.repair(point)
 
     def _out_of_reach(self, over: float) -> InputError:

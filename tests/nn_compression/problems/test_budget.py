@@ -48,6 +48,7 @@ def test_a_share_of_macs_is_never_rounded_up(share: float, base: int) -> None:
         ("macs=0", "positive"),
         ("latency=3", "at most 1"),
         ("macs=120%", "at most 1"),
+        ("macs=1.5", "share of at most 1, or a whole amount"),
         ("latency=20M", "ms"),
     ],
 )

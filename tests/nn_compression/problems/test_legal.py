@@ -175,6 +175,12 @@ def test_uniform_is_what_all_at_the_greatest_is_repaired_to() -> None:
     assert sorted(designs.repair({"a": 16, "b": 16, "c": 4}).values()) == [4, 10, 10]
 
 
+def test_where_nothing_costs_anything_the_features_are_finite() -> None:
+    space = DesignSpace([Variable("a", 0, 3, integer=True)])
+    (told,) = LegalDesigns(Grid(space), GrowingCost(lambda levels: np.zeros(len(levels))), 0).allowed([{}])
+    assert told.features == {"reduced": 1.0, "rest": 0.0, "left": 0.0}
+
+
 def test_features_are_the_shares_of_amc() -> None:
     space = DesignSpace([Variable(name, 1, 4, integer=True) for name in "ab"])
     designs = LegalDesigns(Grid(space), GrowingCost(lambda levels: (levels + 1.0) @ np.array([3.0, 1.0])), 8)

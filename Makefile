@@ -7,7 +7,7 @@
 
 BIN := .venv/bin
 TEST_JOBS ?= 2
-BENCHMARKS := $(filter-out benchmarks/figures.py benchmarks/results.py,$(wildcard benchmarks/*.py))
+BENCHMARKS := $(filter-out benchmarks/figures.py benchmarks/networks.py benchmarks/results.py,$(wildcard benchmarks/*.py))
 
 .PHONY: demo test setup lint benchmarks results
 

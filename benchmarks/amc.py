@@ -23,20 +23,19 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from automl_core.budget import Budget
 from automl_core.crew import Failed, each
 from automl_core.one_thread import one_thread
 from automl_core.space import Point
 from figures import ROOT, Args, Figures, parse
+from networks import best_point, trained_network
 from nn_compression.channels.recalibration import recalibrate
+from nn_compression.files.references import zoo_model
 from nn_compression.graph.tracing import trace
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
 from nn_compression.problems.channel_problem import ChannelProblem
-from nn_compression.problems.network import NetworkReference
-from nn_compression.run.searching import Search
 from nn_compression.training.loop import train
-from nn_compression.training.trained_weights import trained_weights, usual_schedule
+from nn_compression.training.schedule import Schedule
 
 BUDGET = CostLimit("macs", 0.5)
 NORMAL_95 = 1.96
@@ -84,14 +83,15 @@ class Arm:
     correct: NDArray[np.bool_]
 
 
+def usual(network: str) -> Schedule:
+    """How a network of the zoo is trained."""
+    return zoo_model(network)[0].schedule
+
+
 def problem_of(task: Task) -> ChannelProblem:
     """The trained network at half its MACs."""
-    usual = usual_schedule(task.network)
-    if usual is None:
-        sys.exit(f"{task.network} is not of the zoo")
-    schedule = replace(usual, epochs=task.args.epochs)
-    weights = trained_weights(task.network, task.args.data, schedule, seed=task.seed)
-    reference = NetworkReference(task.args.data, task.network, weights, seed=task.seed)
+    schedule = replace(usual(task.network), epochs=task.args.epochs)
+    reference = trained_network(task.network, task.args.data, task.seed, schedule)
     return ChannelProblem(reference, BUDGET, Judging(validation=task.args.images))
 
 
@@ -100,11 +100,8 @@ def designs(task: Task, problem: ChannelProblem) -> dict[str, Point]:
     found: dict[str, Point] = {"uniform": problem.space.start or {}}
     for optimizer in ("random", task.args.optimizer):
         path = task.args.runs / f"{task.network}-{optimizer}-{task.seed}.sqlite"
-        search = Search(path, problem, problem.specs, optimizer, Budget(task.args.evaluations), task.seed)
-        best = search.run(1, lambda _: None).study.best
-        if best is None:
-            sys.exit(f"{path}: no candidate gave an accuracy")
-        found["random" if optimizer == "random" else "searched"] = best.point
+        point = best_point(path, problem, optimizer, task.args.evaluations, task.seed)
+        found["random" if optimizer == "random" else "searched"] = point
     return found
 
 
@@ -123,10 +120,8 @@ def trained(task: Task, problem: ChannelProblem, name: str, point: Point) -> Arm
         network = problem.network
         model = problem.build(point).requires_grad_(True)
         recalibrate(model, problem.examiner.training_inputs)
-        usual = usual_schedule(task.network)
-        if usual is None:
-            sys.exit(f"{task.network} is not of the zoo")
-        schedule = replace(usual, epochs=task.args.finetune, learning_rate=RATE * usual.learning_rate, warmup=0.0)
+        before = usual(task.network)
+        schedule = replace(before, epochs=task.args.finetune, learning_rate=RATE * before.learning_rate, warmup=0.0)
         train(model, network.data, schedule, seed=task.seed, checkpoint=path.with_suffix(".training"))
         model.eval()
         macs = trace(model, network.example_input).macs / network.graph.macs

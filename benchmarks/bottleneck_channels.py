@@ -15,15 +15,12 @@ from typing import Annotated
 
 from matplotlib.figure import Figure
 
-from automl_core.budget import Budget
 from automl_core.space import Point
 from figures import ROOT, Args, Figures, parse
+from networks import best_point, trained_network
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
 from nn_compression.problems.channel_problem import ChannelProblem, channel_slots
-from nn_compression.problems.network import NetworkReference
-from nn_compression.run.searching import Search
-from nn_compression.training.trained_weights import trained_weights, usual_schedule
 
 BUDGET = CostLimit.parse("macs=0.5")
 COLOURS = {"1x1": "tab:blue", "3x3": "tab:orange"}
@@ -40,26 +37,6 @@ class BottleneckArgs(Args):
     evaluations: Annotated[int, "candidates of each search"] = 300
     images: Annotated[int, "validation images of a candidate"] = 2000
     seeds: Annotated[int, "searches, counted on from --seed; the network is that of --seed"] = 3
-
-
-def problem_of(args: BottleneckArgs) -> ChannelProblem:
-    """The trained network at half its MACs."""
-    schedule = usual_schedule(args.model)
-    if schedule is None:
-        sys.exit(f"{args.model} is not of the zoo")
-    weights = trained_weights(args.model, args.data, schedule, seed=args.seed)
-    reference = NetworkReference(args.data, args.model, weights, seed=args.seed)
-    return ChannelProblem(reference, BUDGET, Judging(validation=args.images))
-
-
-def found(problem: ChannelProblem, seed: int, args: BottleneckArgs) -> Point:
-    """The channels that a search ends with."""
-    path = args.runs / f"{args.model}-{args.optimizer}-{seed}.sqlite"
-    search = Search(path, problem, problem.specs, args.optimizer, Budget(args.evaluations), seed)
-    best = search.run(1, lambda _: None).study.best
-    if best is None:
-        sys.exit(f"{path}: no candidate gave an accuracy")
-    return best.point
 
 
 def shares(problem: ChannelProblem, point: Point) -> dict[str, tuple[str, float]]:
@@ -97,8 +74,12 @@ def main() -> int:
         small = replace(args, runs=args.runs.with_name("bottleneck_channels_quick"), model="digits_net", data="digits")
         args = replace(small, optimizer="random", evaluations=12, images=200, seeds=1)
     args.runs.mkdir(parents=True, exist_ok=True)
-    table, problem = Figures(args), problem_of(args)
-    by_seed = [shares(problem, found(problem, seed, args)) for seed in range(args.seed, args.seed + args.seeds)]
+    table = Figures(args)
+    problem = ChannelProblem(trained_network(args.model, args.data, args.seed), BUDGET, Judging(validation=args.images))
+    by_seed = []
+    for seed in range(args.seed, args.seed + args.seeds):
+        path = args.runs / f"{args.model}-{args.optimizer}-{seed}.sqlite"
+        by_seed.append(shares(problem, best_point(path, problem, args.optimizer, args.evaluations, seed)))
     rows = [[name, kernel, *(f"{each[name][1]:.0%}" for each in by_seed)] for name, (kernel, _) in by_seed[0].items()]
     table.show(
         "Channels kept, layer by layer", ("layer", "kernel", *(f"search {n}" for n in range(len(by_seed)))), rows

@@ -15,24 +15,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-import matplotlib
 import orjson
+from matplotlib.figure import Figure
 
-from automl_core.budget import Budget
 from automl_core.one_thread import one_thread
 from automl_core.runs import write_whole
 from automl_core.space import Point
 from figures import ROOT, Args, Figures, parse
+from networks import best_point, trained_network
 from nn_compression.problems.bits_problem import BitsProblem
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
-from nn_compression.problems.network import NetworkReference
 from nn_compression.quantization.bits import Bits
 from nn_compression.quantization.linear import quantize
-from nn_compression.run.searching import Search
 from nn_compression.training.loop import evaluate, train
 from nn_compression.training.schedule import Schedule
-from nn_compression.training.trained_weights import trained_weights, usual_schedule
 
 UNIFORM = 4
 
@@ -59,11 +56,7 @@ def uniform(problem: BitsProblem) -> Point:
 
 def problem_of(machine: str, seed: int, args: HaqArgs) -> BitsProblem:
     """A trained network at no more than what 4 bits throughout cost on a machine."""
-    schedule = usual_schedule(args.model)
-    if schedule is None:
-        sys.exit(f"{args.model} is not of the zoo")
-    weights = trained_weights(args.model, args.data, schedule, seed=seed)
-    reference = NetworkReference(args.data, args.model, weights, seed=seed)
+    reference = trained_network(args.model, args.data, seed)
     judging = Judging(validation=args.images)
     free = BitsProblem(reference, CostLimit("latency", 1.0), judging, hardware=machine)
     limit = CostLimit("latency", free.cost_of(uniform(free)), relative=False)
@@ -86,16 +79,6 @@ def tuned(problem: BitsProblem, name: str, point: Point, seed: int, args: HaqArg
     return accuracy
 
 
-def found(problem: BitsProblem, machine: str, seed: int, args: HaqArgs) -> Point:
-    """The bits that a search ends with."""
-    path = args.runs / f"{machine}-{args.optimizer}-{seed}.sqlite"
-    search = Search(path, problem, problem.specs, args.optimizer, Budget(args.evaluations), seed)
-    best = search.run(1, lambda _: None).study.best
-    if best is None:
-        sys.exit(f"{path}: no candidate gave an accuracy")
-    return best.point
-
-
 def mean_bits(problem: BitsProblem, bits: Mapping[str, Bits], kind: str) -> tuple[float, float]:
     """Mean bits of the weights and of the activations of the free layers of a kind."""
     free = {name.rpartition(".")[0] for name in problem.grid.space.by_name}
@@ -106,9 +89,6 @@ def mean_bits(problem: BitsProblem, bits: Mapping[str, Bits], kind: str) -> tupl
 
 def draw(chosen: Mapping[str, list[tuple[str, Bits]]], path: Path) -> None:
     """Bits of weights and activations, layer by layer, for each machine; depthwise layers are marked."""
-    matplotlib.use("svg")
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(9, 2.6 * len(chosen)), layout="constrained")
     for axes, (machine, layers) in zip(figure.subplots(len(chosen), squeeze=False)[:, 0], chosen.items(), strict=True):
         places = range(len(layers))
@@ -133,12 +113,14 @@ def main() -> int:
     args = parse(HaqArgs, __doc__)
     args = quick(args) if args.quick else args
     args.runs.mkdir(parents=True, exist_ok=True)
-    table, chosen = Figures(args), {}
+    table = Figures(args)
+    chosen: dict[str, list[tuple[str, Bits]]] = {}
     for position, machine in enumerate(args.machines.split(",")):
         gains, bits_by_kind = [], []
         for seed in range(args.seed, args.seed + args.seeds):
             problem = problem_of(machine, seed, args)
-            point = found(problem, machine, seed, args)
+            path = args.runs / f"{machine}-{args.optimizer}-{seed}.sqlite"
+            point = best_point(path, problem, args.optimizer, args.evaluations, seed)
             arms = {"searched": point, "uniform": uniform(problem)}
             accuracy = {name: tuned(problem, f"{machine}-{name}-{seed}", arm, seed, args) for name, arm in arms.items()}
             gains.append(accuracy["searched"] - accuracy["uniform"])

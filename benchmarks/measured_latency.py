@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import orjson
 
 from figures import ROOT, Args, Figures, parse
-from nn_compression.training.trained_weights import trained_weights, usual_schedule
+from nn_compression.training.trained_weights import trained_weights
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,7 @@ def compressed(name: str, options: list[str], args: LatencyArgs) -> Mapping[str,
     folder = args.runs / f"{args.model}-{name}"
     result = folder / "result.json"
     if not result.exists():
-        schedule = usual_schedule(args.model)
-        if schedule is None:
-            sys.exit(f"{args.model} is not of the zoo")
-        weights = trained_weights(args.model, args.data, schedule, seed=args.seed)
+        weights = trained_weights(args.model, args.data, seed=args.seed)
         command = [sys.executable, "-m", "sizewise"]
         if (folder / "study.sqlite").exists():
             command += ["resume", str(folder)]

@@ -19,12 +19,11 @@ from scipy.stats import mannwhitneyu
 from automl_core.budget import Budget
 from automl_core.problem import Trial
 from figures import ROOT, Args, Figures, parse
+from networks import trained_network
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
 from nn_compression.problems.channel_problem import ChannelProblem
-from nn_compression.problems.network import NetworkReference
 from nn_compression.run.searching import Search
-from nn_compression.training.trained_weights import trained_weights, usual_schedule
 
 BUDGET = CostLimit.parse("macs=0.5")
 
@@ -45,13 +44,7 @@ class TransferArgs(Args):
 
 def channels(model: str, data: str, args: TransferArgs) -> ChannelProblem:
     """Half the MACs of a trained network."""
-    schedule = usual_schedule(model)
-    if schedule is None:
-        sys.exit(f"{model} is not of the zoo")
-    weights = trained_weights(model, data, schedule, seed=args.seed)
-    return ChannelProblem(
-        NetworkReference(data, model, weights, seed=args.seed), BUDGET, Judging(validation=args.images)
-    )
+    return ChannelProblem(trained_network(model, data, args.seed), BUDGET, Judging(validation=args.images))
 
 
 def until(trials: list[Trial], metric: str, reward: float) -> int:

@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from automl_core.errors import InputError
-from automl_core.located_yaml import LocatedYaml, Location, read_yaml
+from automl_core.located_yaml import LocatedYaml, read_yaml
 from automl_core.nearest import did_you_mean
 from automl_core.specs import Spec, Specs
+from automl_core.validation import explained
 from circuits.bench import Analysis, Measure
 from circuits.measures import KINDS
 from circuits.numbers import number_warning
@@ -93,34 +94,7 @@ def _document(source: LocatedYaml) -> Document:
     try:
         return Document.model_validate(source.tree)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise _explain(source, first["type"], first["loc"], first["msg"], first.get("input"), error) from None
-
-
-def _explain(
-    source: LocatedYaml, kind: str, location: Location, message: str, value: object, error: ValidationError
-) -> InputError:
-    """What pydantic found, with the line and what to do."""
-    where, name = source.place(location), str(location[-1]) if location else ""
-    if kind == "extra_forbidden":
-        known = keys_beside(location)
-        return InputError(f"unknown key {name!r}", place=where, remedy=did_you_mean(name, known, "the keys here"))
-    if kind == "missing":
-        above = f" of {str(location[-2])!r}" if len(location) > 1 else ""
-        return InputError(f"the key {name!r}{above} is missing", place=where, remedy=f"add `{name}:`")
-    if kind == "literal_error":
-        return InputError(
-            f"{name} is {value!r}", place=where, remedy=message.replace("Input should be", "it should be")
-        )
-    problem, remedy = _split(message.removeprefix("Value error, "))
-    path = ".".join(map(str, location))
-    return InputError(f"{path}: {problem}", place=where, remedy=remedy or "correct this value")
-
-
-def _split(message: str) -> tuple[str, str]:
-    """Problem and remedy, which a semicolon parts; one inside a quoted value does not."""
-    match = re.fullmatch(r"((?:'[^']*'|\"[^\"]*\"|[^'\"])*?); (.*)", message, re.DOTALL)
-    return (match[1], match[2]) if match else (message, "")
+        raise explained(source, error, keys_beside, "the keys here") from None
 
 
 class _Checker:

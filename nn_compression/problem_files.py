@@ -20,8 +20,9 @@ from typing import Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from automl_core.errors import InputError
-from automl_core.located_yaml import LocatedYaml, read_yaml
+from automl_core.located_yaml import read_yaml
 from automl_core.nearest import did_you_mean
+from automl_core.validation import explained
 from nn_compression.files.references import zoo_model
 from nn_compression.files.user_code import is_user_reference
 from nn_compression.problems.bits_problem import BitsProblem
@@ -143,7 +144,7 @@ def read_problem(path: Path) -> ProblemSpec:
     try:
         document = _Document.model_validate(source.tree)
     except ValidationError as error:
-        raise _explained(source, error) from None
+        raise explained(source, error, lambda _: _Document.model_fields) from None
     own = is_user_reference(document.network)
     for key, given in (("data", document.data), ("weights", document.weights)):
         if own and given is None:
@@ -168,12 +169,3 @@ def _limit(text: str, place: str) -> CostLimit:
         return CostLimit.parse(text)
     except InputError as error:
         raise InputError(error.problem, place=place, remedy=error.remedy) from None
-
-
-def _explained(source: LocatedYaml, error: ValidationError) -> InputError:
-    first = error.errors()[0]
-    place, name = source.place(first["loc"]), str(first["loc"][0]) if first["loc"] else ""
-    if first["type"] == "extra_forbidden":
-        remedy = did_you_mean(name, _Document.model_fields, "the keys")
-        return InputError(f"unknown key {name!r}", place=place, remedy=remedy)
-    return InputError(f"{name}: {first['msg']}", place=place, remedy="correct this value")

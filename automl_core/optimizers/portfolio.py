@@ -103,7 +103,6 @@ class Auto:
         self._specs = specs
         opening = () if choice.opening is None else (choice.opening,)
         self._members: list[Optimizer] = [make(name, space, specs, seed, budget) for name in (*opening, *choice.names)]
-        self._opens = bool(opening)
         self._patience = _patience(space)
         self._turn = 0
         self._spent = 0
@@ -123,18 +122,22 @@ class Auto:
 
     def ask(self, n: int) -> Array:
         """As the one whose turn it is."""
-        opened = self._opens and self._turn == 0
-        if self._fruitless >= self._patience or (opened and self._spent >= _FEW):
+        long_open = self._turn < self._opening and self._spent >= _FEW
+        if self._fruitless >= self._patience or long_open:
             self._turn += len(self._members) > 1
             self._fruitless = 0
         return self._members[self._active].ask(n)
 
     @property
+    def _opening(self) -> int:
+        """How many go first, and never again."""
+        return len(self._members) - len(self.choice.names)
+
+    @property
     def _active(self) -> int:
-        """Whose turn it is: the opening only at the first."""
-        if not self._opens or self._turn == 0:
-            return self._turn % len(self._members)
-        return 1 + (self._turn - 1) % (len(self._members) - 1)
+        """Whose turn it is."""
+        after = self._turn - self._opening
+        return self._turn if after < 0 else self._opening + after % len(self.choice.names)
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Tell all of them."""
@@ -149,7 +152,7 @@ class Auto:
     def checkpoint(self) -> bytes | None:
         """The state of the one whose turn it is, while no other has a state that matters; later turns are replayed."""
         active = self._members[self._active]
-        alone = self._turn == 0 or (self._opens and self._turn == 1)
+        alone = self._turn <= self._opening
         state = active.checkpoint() if alone and isinstance(active, Checkpointed) else None
         return None if state is None else _NUMBERS.pack(self._turn, self._spent, self._fruitless, self._best) + state
 

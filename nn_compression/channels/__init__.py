@@ -19,6 +19,7 @@ from nn_compression.channels.recurrent import refuse_projection
 from nn_compression.channels.surgery import prune
 from nn_compression.channels.traced_coupling import traceable, traced_coupling
 from nn_compression.graph.execution import evaluation_copy, example_inputs, execution_order, without_fused_attention
+from nn_compression.graph.layer import within
 
 __all__ = ["ChannelGroup", "Kept", "Member", "best_channels", "channel_groups", "importance", "prune"]
 
@@ -68,7 +69,7 @@ def _kept_layers(model: nn.Module, keep: Sequence[str]) -> frozenset[str]:
             raise InputError(
                 f"the model has no layer {layer!r} to keep", remedy=did_you_mean(layer, paths, "its layers")
             )
-    return frozenset(path for path in paths if any(path == layer or path.startswith(f"{layer}.") for layer in keep))
+    return frozenset(path for path in paths if any(within(path, layer) for layer in keep))
 
 
 def _traced(

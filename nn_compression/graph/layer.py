@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Layer", "OtherParameters"]
+__all__ = ["Layer", "OtherParameters", "within"]
 
 
 @dataclass(frozen=True)
@@ -68,3 +68,8 @@ class OtherParameters:
     parameters: int
     buffers: int
     channels: int
+
+
+def within(layer: str, path: str) -> bool:
+    """Whether a layer is the module of a path, or lies in it."""
+    return layer == path or layer.startswith(f"{path}.")

@@ -16,7 +16,6 @@ from nn_compression.quantization.bits import FLOAT, Bits
 
 __all__ = [
     "HARDWARE",
-    "MODELLED",
     "BitSerial",
     "Hardware",
     "Roofline",
@@ -26,9 +25,6 @@ __all__ = [
     "load_hardware",
     "read_roofline",
 ]
-
-MODELLED = "modelled"
-"""What stands beside every figure of these."""
 
 
 class Hardware(Protocol):

@@ -22,8 +22,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from automl_core.errors import InputError
-from automl_core.located_yaml import LocatedYaml, read_yaml
-from automl_core.nearest import did_you_mean
+from automl_core.located_yaml import read_yaml
+from automl_core.validation import explained
 from nn_compression.graph.tracing import Layer
 from nn_compression.hardware.workload import traffic_bits
 from nn_compression.quantization.bits import FLOAT, FLOAT_BITS, Bits
@@ -119,7 +119,7 @@ def read_roofline(path: Path) -> Roofline:
     try:
         document = _Document.model_validate(source.tree)
     except ValidationError as error:
-        raise _explained(source, error) from None
+        raise explained(source, error, lambda _: _Document.model_fields) from None
     if (document.joules_per_mac is None) != (document.joules_per_byte is None):
         given, missing = ("joules_per_byte", "joules_per_mac")
         if document.joules_per_mac is not None:
@@ -133,15 +133,3 @@ def read_roofline(path: Path) -> Roofline:
         document.joules_per_mac,
         document.joules_per_byte,
     )
-
-
-def _explained(source: LocatedYaml, error: ValidationError) -> InputError:
-    first = error.errors()[0]
-    place, name = source.place(first["loc"]), str(first["loc"][0]) if first["loc"] else ""
-    if first["type"] == "extra_forbidden":
-        remedy = did_you_mean(name, _Document.model_fields, "the keys")
-        return InputError(f"unknown key {name!r}", place=place, remedy=remedy)
-    if first["type"] == "missing":
-        return InputError(f"the key {name!r} is missing", place=place, remedy=f"add `{name}:`")
-    problem, _, remedy = first["msg"].removeprefix("Value error, ").partition("; ")
-    return InputError(f"{name}: {problem}", place=place, remedy=remedy or "correct this value")

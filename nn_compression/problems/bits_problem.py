@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from torch import nn
 
-from automl_core.errors import InputError
-from automl_core.nearest import did_you_mean
 from automl_core.space import Array, DesignSpace, Point, Variable
-from nn_compression.graph.tracing import Layer
+from nn_compression.design_space import network_space
+from nn_compression.graph.layer import Layer, within
 from nn_compression.hardware import load_hardware
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
 from nn_compression.problems.coded_bytes import float_bytes, quantized_bytes
 from nn_compression.problems.costs import Cost, Table, TableCost
 from nn_compression.problems.network import NetworkReference
-from nn_compression.problems.network_problem import NetworkProblem, network_space
+from nn_compression.problems.network_problem import NetworkProblem, refuse_unknown
 from nn_compression.quantization.bits import FLOAT_BITS, MOST_BITS, Bits
 from nn_compression.quantization.linear import Calibration, quantizable
 from nn_compression.quantization.quantized_layers import rounds_inputs, weights_of
@@ -61,26 +61,22 @@ class BitsProblem(NetworkProblem):
         self.keep, self.hardware, self.least_bits = keep, hardware, least_bits
         super().__init__(reference, limit, judging or Judging())
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """As references: network and data are loaded where it arrives."""
-        return _rebuild, (self.reference, self.limit, self.judging, self.keep, self.hardware, self.least_bits)
+    def _given(self) -> dict[str, Any]:
+        return {"keep": self.keep, "hardware": self.hardware, "least_bits": self.least_bits}
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
         """The layers that can be quantized, in data-flow order."""
         known = set(quantizable(self.network.model))
         layers = tuple(layer for layer in self.network.graph.layers if layer.name in known)
-        for name in self.keep:
-            if not any(_within(layer.name, name) for layer in layers):
-                remedy = did_you_mean(name, [layer.name for layer in layers], "its layers")
-                raise InputError(f"the model has no layer {name!r} to keep", place="--keep", remedy=remedy)
+        refuse_unknown(self.keep, [layer.name for layer in layers])
         return layers
 
     @cached_property
     def _free(self) -> tuple[Layer, ...]:
         """The layers whose bits are chosen."""
         inner = self.layers[1:-1] if len(self.layers) > _FEW else self.layers
-        return tuple(layer for layer in inner if not any(_within(layer.name, name) for name in self.keep))
+        return tuple(layer for layer in inner if not any(within(layer.name, name) for name in self.keep))
 
     def _takes_bits(self, layer: Layer) -> bool:
         return rounds_inputs(self.network.model.get_submodule(layer.name))
@@ -163,18 +159,3 @@ class BitsProblem(NetworkProblem):
     def build(self, point: Point) -> nn.Module:
         """The network with rounded weights and activations."""
         return self._calibration.candidate(self.bits(point))
-
-
-def _within(layer: str, path: str) -> bool:
-    return layer == path or layer.startswith(f"{path}.")
-
-
-def _rebuild(
-    reference: NetworkReference,
-    limit: CostLimit,
-    judging: Judging,
-    keep: tuple[str, ...],
-    hardware: str,
-    least_bits: int,
-) -> BitsProblem:
-    return BitsProblem(reference, limit, judging, keep=keep, hardware=hardware, least_bits=least_bits)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -16,6 +17,7 @@ from nn_compression.channels import ChannelGroup
 from nn_compression.channels.groups import Kept
 from nn_compression.channels.reconstruction import Reconstruction
 from nn_compression.cost import ChannelCost
+from nn_compression.design_space import network_space
 from nn_compression.latency.network_latency import NetworkLatency
 from nn_compression.latency.table import LatencyTable
 from nn_compression.problems.budget import CostLimit
@@ -23,7 +25,7 @@ from nn_compression.problems.candidate import Judging
 from nn_compression.problems.channel_costs import GroupCounts, counted, timed
 from nn_compression.problems.costs import Cost
 from nn_compression.problems.network import NetworkReference
-from nn_compression.problems.network_problem import NetworkProblem, network_space
+from nn_compression.problems.network_problem import NetworkProblem
 from nn_compression.problems.pruner import Pruner
 from nn_compression.training.trained_weights import cache_folder
 
@@ -90,10 +92,8 @@ class ChannelProblem(NetworkProblem):
         self.keep, self.round_to, self.least_share, self.table = keep, round_to, least_share, table
         super().__init__(reference, limit, judging or Judging())
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """As references: network, data and table are loaded where it arrives."""
-        given = (self.reference, self.limit, self.judging, self.keep, self.round_to, self.least_share, self.table)
-        return _rebuild, given
+    def _given(self) -> dict[str, Any]:
+        return {"keep": self.keep, "round_to": self.round_to, "least_share": self.least_share, "table": self.table}
 
     @cached_property
     def groups(self) -> tuple[ChannelGroup, ...]:
@@ -168,15 +168,3 @@ class ChannelProblem(NetworkProblem):
             for layer in self.network.graph.layers
             if layer.name in slots
         }
-
-
-def _rebuild(
-    reference: NetworkReference,
-    limit: CostLimit,
-    judging: Judging,
-    keep: tuple[str, ...],
-    round_to: int,
-    least_share: float,
-    table: Path | None,
-) -> ChannelProblem:
-    return ChannelProblem(reference, limit, judging, keep=keep, round_to=round_to, least_share=least_share, table=table)

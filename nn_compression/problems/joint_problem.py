@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -14,6 +15,8 @@ from nn_compression.channels import ChannelGroup
 from nn_compression.channels.groups import Kept
 from nn_compression.channels.recalibration import recalibrate
 from nn_compression.cost import ChannelCost
+from nn_compression.design_space import network_space
+from nn_compression.graph.layer import within
 from nn_compression.problems.bits_problem import LEAST_BITS
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
@@ -23,7 +26,7 @@ from nn_compression.problems.coded_bytes import SHARED_BITS, position_bits
 from nn_compression.problems.costs import Cost, GrowingCost
 from nn_compression.problems.grid import Grid, Levels
 from nn_compression.problems.network import NetworkReference
-from nn_compression.problems.network_problem import NetworkProblem, network_space
+from nn_compression.problems.network_problem import NetworkProblem
 from nn_compression.problems.pruner import Pruner
 from nn_compression.problems.sparsity_problem import share_variable
 from nn_compression.quantization.bits import MOST_BITS, Bits
@@ -72,10 +75,13 @@ class JointProblem(NetworkProblem):
         self.keep, self.round_to, self.least_share, self.least_kept = keep, round_to, least_share, least_kept
         super().__init__(reference, limit, judging or Judging())
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """As references: network and data are loaded where it arrives."""
-        given = (self.keep, self.round_to, self.least_share, self.least_kept)
-        return _rebuild, (self.reference, self.limit, self.judging, *given)
+    def _given(self) -> dict[str, Any]:
+        return {
+            "keep": self.keep,
+            "round_to": self.round_to,
+            "least_share": self.least_share,
+            "least_kept": self.least_kept,
+        }
 
     @cached_property
     def groups(self) -> tuple[ChannelGroup, ...]:
@@ -104,7 +110,7 @@ class JointProblem(NetworkProblem):
 
     def _own_variables(self, layer: str) -> dict[str, Variable]:
         """Of one layer, by slot: the share of its weights, and their bits."""
-        if layer not in self._names or any(layer == name or layer.startswith(f"{name}.") for name in self.keep):
+        if layer not in self._names or any(within(layer, name) for name in self.keep):
             return {}
         share = {"kept": share_variable(layer, self.least_kept)}
         if layer in (self._names[0], self._names[-1]):
@@ -202,17 +208,3 @@ def _table(shares: Array, widths: Array) -> Array:
     """Bits of a weight, shape (shares, widths): where it is, and what it is."""
     bits = position_bits(shares)[:, np.newaxis] + shares[:, np.newaxis] * widths
     return np.maximum.accumulate(bits, axis=0)
-
-
-def _rebuild(
-    reference: NetworkReference,
-    limit: CostLimit,
-    judging: Judging,
-    keep: tuple[str, ...],
-    round_to: int,
-    least_share: float,
-    least_kept: float,
-) -> JointProblem:
-    return JointProblem(
-        reference, limit, judging, keep=keep, round_to=round_to, least_share=least_share, least_kept=least_kept
-    )

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any
 
 from torch import nn
 
 from automl_core.errors import InputError
+from automl_core.nearest import did_you_mean
 from automl_core.one_thread import one_thread
 from automl_core.problem import Allowed, Evaluation, Observations
 from automl_core.space import DesignSpace, Point, Value, Variable
 from automl_core.specs import Spec, Specs
-from nn_compression.design_space import network_space
+from nn_compression.graph.layer import within
 from nn_compression.problems.budget import METRICS, CostLimit
 from nn_compression.problems.candidate import Examiner, Judging, faults_of_the_network, metric_name, metric_spec
 from nn_compression.problems.costs import Cost
@@ -23,7 +25,7 @@ from nn_compression.problems.grid import Grid
 from nn_compression.problems.legal import LegalDesigns
 from nn_compression.problems.network import Network, NetworkReference
 
-__all__ = ["NetworkProblem", "network_space"]
+__all__ = ["NetworkProblem", "refuse_unknown"]
 
 
 class NetworkProblem(ABC):
@@ -67,7 +69,15 @@ class NetworkProblem(ABC):
         uniform = self.legal.repair(self.grid.point(self.grid.top))
         self.space = _begun_at(space, uniform)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """As references: network and data are loaded where it arrives."""
+        return partial(type(self), self.reference, self.limit, self.judging, **self._given()), ()
+
     # What a kind of problem says of itself.
+
+    @abstractmethod
+    def _given(self) -> dict[str, Any]:
+        """The keyword arguments that it was made with."""
 
     @abstractmethod
     def _space(self) -> DesignSpace:
@@ -132,3 +142,15 @@ class NetworkProblem(ABC):
 def _begun_at(space: DesignSpace, start: Point) -> DesignSpace:
     variables: Iterable[Variable] = (replace(variable, start=start[variable.name]) for variable in space.variables)
     return DesignSpace(variables, space.nodes, space.edges)
+
+
+def refuse_unknown(keep: Sequence[str], layers: Collection[str]) -> None:
+    """Refuse names of layers to keep that name none of these.
+
+    Raises:
+        InputError: with the nearest that there is.
+    """
+    for name in keep:
+        if not any(within(layer, name) for layer in layers):
+            remedy = did_you_mean(name, layers, "its layers")
+            raise InputError(f"the model has no layer {name!r} to keep", place="--keep", remedy=remedy)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import copy
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from automl_core.errors import InputError
-from automl_core.nearest import did_you_mean
 from automl_core.problem import Observations
 from automl_core.space import DesignSpace, Point, Variable
+from nn_compression.design_space import network_space
+from nn_compression.graph.layer import within
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
 from nn_compression.problems.coded_bytes import float_bytes, sparse_bytes
 from nn_compression.problems.costs import Cost, Table, TableCost
 from nn_compression.problems.network import NetworkReference
-from nn_compression.problems.network_problem import NetworkProblem, network_space
+from nn_compression.problems.network_problem import NetworkProblem, refuse_unknown
 from nn_compression.sparsity.masks import Masks, prunable
 
 __all__ = ["LEAST_KEPT", "SHARE_STEP", "SparsityProblem", "share_variable"]
@@ -60,20 +62,16 @@ class SparsityProblem(NetworkProblem):
         self.keep, self.least_kept = keep, least_kept
         super().__init__(reference, limit, judging or Judging())
 
-    def __reduce__(self) -> tuple[object, ...]:
-        """As references: network and data are loaded where it arrives."""
-        return _rebuild, (self.reference, self.limit, self.judging, self.keep, self.least_kept)
+    def _given(self) -> dict[str, Any]:
+        return {"keep": self.keep, "least_kept": self.least_kept}
 
     @cached_property
     def layers(self) -> dict[str, tuple[str, ...]]:
         """The layers whose weights are removed, in data-flow order, and the keys of these weights."""
         known = prunable(self.network.model)
-        for name in self.keep:
-            if not any(layer == name or layer.startswith(f"{name}.") for layer in known):
-                remedy = did_you_mean(name, known, "its layers")
-                raise InputError(f"the model has no layer {name!r} to keep", place="--keep", remedy=remedy)
+        refuse_unknown(self.keep, known)
         order = [layer.name for layer in self.network.graph.layers if layer.name in known]
-        kept = [n for n in order if any(n == name or n.startswith(f"{name}.") for name in self.keep)]
+        kept = [n for n in order if any(within(n, name) for name in self.keep)]
         return {name: known[name] for name in order if name not in kept}
 
     def _space(self) -> DesignSpace:
@@ -152,9 +150,3 @@ class SparsityProblem(NetworkProblem):
             for keys in self.layers.values()
             for key in keys
         }
-
-
-def _rebuild(
-    reference: NetworkReference, limit: CostLimit, judging: Judging, keep: tuple[str, ...], least_kept: float
-) -> SparsityProblem:
-    return SparsityProblem(reference, limit, judging, keep=keep, least_kept=least_kept)

@@ -99,7 +99,8 @@ class CompressionRun:
         """
         settings = asked.settled()
         check_name(settings.optimizer)
-        _, _, data = settings.plan, settings.search_budget, load_data(settings.data or "", settings.seed)
+        settings.check()
+        data = load_data(settings.data or "", settings.seed)
         check_budget(settings, data)
         facts = {
             "kind": "compression",

@@ -117,7 +117,8 @@ def prospect_of(asked: Settings) -> Prospect:
     """
     settings = asked.settled()
     source = settings.source
-    _, data = settings.plan, load_data(source.data, source.seed)
+    settings.check()
+    data = load_data(source.data, source.seed)
     weights = None if source.weights is None else Path(source.weights)
     reference = NetworkReference(source.data, source.model, weights, seed=source.seed)
     network = reference.load()

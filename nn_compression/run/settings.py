@@ -103,6 +103,14 @@ class Settings:
         """
         return make_plan(self.method, self.budget, self.max_drop)
 
+    def check(self) -> None:
+        """Refuse what can be refused before anything is read.
+
+        Raises:
+            InputError: the method, the budget or the evaluations cannot be read, or do not go together.
+        """
+        _ = self.plan, self.search_budget
+
     @property
     def search_budget(self) -> Budget:
         """What a search may spend.

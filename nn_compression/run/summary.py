@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 from automl_core.report.engineering import engineering
 from automl_core.report.tables import rows_table
 from automl_core.report.terminal import say
-from nn_compression.run.outcome import Figures, Outcome, Reached, SearchFigures, Timing
+from nn_compression.run.outcome import Outcome, Reached, SearchFigures, Timing
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
 __all__ = ["before_and_after", "reached_line", "search_table", "show"]
-
 
 _COSTS = {"macs": "", "bytes": "", "latency": "latency ", "energy": "energy ", "drop": "drop of "}
 """What stands before a figure whose unit does not say it."""
@@ -106,11 +105,3 @@ def reached_line(reached: Reached) -> str:
 def _amount(value: float, unit: str) -> str:
     """Counts to the last one, anything else in four digits."""
     return f"{value:,.0f} {unit}" if unit in ("MACs", "bytes") else engineering(value, unit)
-
-
-def figures_line(figures: Figures, unit: str) -> str:
-    """A network in one line."""
-    return (
-        f"{_figure(figures.validation)} {unit} on validation, {_figure(figures.test)} {unit} on test; "
-        f"{figures.macs:,} MACs, {figures.weights:,} weights, {figures.file_bytes:,} bytes"
-    )

@@ -39,7 +39,7 @@ def usual_schedule(reference: str) -> Schedule | None:
 def trained_weights(
     reference: str,
     data_reference: str,
-    schedule: Schedule,
+    schedule: Schedule | None = None,
     *,
     seed: int = 0,
     weights: Path | None = None,
@@ -53,14 +53,19 @@ def trained_weights(
     Args:
         reference: of the network, as ``load_model`` takes it.
         data_reference: of the data, as ``load_data`` takes it.
-        schedule: of the training.
+        schedule: of the training; ``None``: the usual one of a network of the zoo.
         seed: of the initial weights, the validation split and the training.
         weights: a safetensors file to begin from, instead of weights drawn by the seed.
         progress: told of every epoch; not called where the cache has the weights.
 
     Raises:
-        InputError: the network or the data cannot be loaded, the loss is not a number, or the cache cannot be written.
+        InputError: the network or the data cannot be loaded, a user's own has no schedule, the loss is not a number, or
+            the cache cannot be written.
     """
+    schedule = schedule or usual_schedule(reference)
+    if schedule is None:
+        remedy = "say how it is trained, or give its weights"
+        raise InputError("a network of your own has no usual training", place=reference, remedy=remedy)
     data = load_data(data_reference, seed)
     model = load_model(reference, example_input=data.example_input, classes=data.classes, seed=seed)
     if weights is not None:

@@ -106,3 +106,8 @@ def test_the_cache_is_in_the_home_where_nothing_else_is_said(monkeypatch: pytest
 def test_networks_of_the_zoo_have_a_usual_schedule_and_users_none() -> None:
     assert usual_schedule("mobilenet_v1_x0.5") == usual_schedule("resnet20") is not None
     assert usual_schedule("a:b") is None
+
+
+def test_a_network_of_ones_own_must_say_how_it_is_trained() -> None:
+    with pytest.raises(InputError, match="has no usual training"):
+        trained_weights("my_model:Net", "digits")

@@ -122,6 +122,19 @@ def test_auto_hands_over_where_the_first_stalls() -> None:
     assert all(130 <= later - sooner <= 190 for sooner, later in itertools.pairwise(ends))
 
 
+def test_auto_goes_on_from_the_agents_turn_after_the_opening() -> None:
+    problem, trials = Plateau(), []
+    auto = Auto(problem.space, problem.specs, 0, Budget(2000))
+    while (state := auto.checkpoint() if auto._turn else None) is None:
+        new = [trial_of(problem, len(trials) + i, row) for i, row in enumerate(auto.ask(8))]
+        auto.tell(new)
+        trials += new
+    assert auto._turn == 1, "the agent has asked often enough to keep its state"
+    restored = Auto(problem.space, problem.specs, 0, Budget(2000))
+    restored.restore(state, trials)
+    assert np.array_equal(restored.ask(8), auto.ask(8))
+
+
 def test_an_unknown_name_is_answered_by_the_nearest() -> None:
     with pytest.raises(InputError, match="did you mean 'cmaes'"):
         make("cmase", Cliff().space, Cliff.specs, 0, Budget())

@@ -1,0 +1,30 @@
+"""What the benchmarks on networks share: a trained network of the zoo, and the design that a search ends with."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from automl_core.budget import Budget
+from automl_core.space import Point
+from nn_compression.problems.network import NetworkReference
+from nn_compression.problems.network_problem import NetworkProblem
+from nn_compression.run.searching import Search
+from nn_compression.training.schedule import Schedule
+from nn_compression.training.trained_weights import trained_weights
+
+__all__ = ["best_point", "trained_network"]
+
+
+def trained_network(model: str, data: str, seed: int, schedule: Schedule | None = None) -> NetworkReference:
+    """A network of the zoo, trained as usual, or by another schedule; but once, for its weights are kept."""
+    return NetworkReference(data, model, trained_weights(model, data, schedule, seed=seed), seed=seed)
+
+
+def best_point(path: Path, problem: NetworkProblem, optimizer: str, evaluations: int, seed: int) -> Point:
+    """The design that a search ends with; what its record holds is not searched again."""
+    search = Search(path, problem, problem.specs, optimizer, Budget(evaluations), seed)
+    best = search.run(1, lambda _: None).study.best
+    if best is None:
+        sys.exit(f"{path}: no candidate gave an accuracy")
+    return best.point

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from automl_core.budget import Budget
+from automl_core.errors import InputError
 from automl_core.problem import Evaluation
 from automl_core.record import Record
 from automl_core.space import Point
@@ -62,3 +64,16 @@ def test_what_decides_is_as_it_was_decided_first(tmp_path: Path) -> None:
     other = search(tmp_path / "s.sqlite", Counting(), "cmaes", 10).run(1, nothing)
     assert (other.optimizer, other.reason, other.study.spent) == (first.optimizer, first.reason, 5)
     assert first.optimizer == "random" and "5 evaluations" in first.reason  # too few to learn from
+
+
+def test_a_search_begins_from_what_another_one_learnt(tmp_path: Path) -> None:
+    policy = tmp_path / "new" / "policy"
+    search(tmp_path / "first.sqlite", Counting(), "gcn", 40).run(1, nothing, keep=policy)
+    assert {file.name for file in policy.iterdir()} >= {"policy.json", "policy.safetensors"}
+    scratch = search(tmp_path / "scratch.sqlite", Counting(), "gcn", 40)
+    alike = replace(scratch, path=tmp_path / "alike.sqlite").run(1, nothing)
+    taught = replace(scratch, path=tmp_path / "taught.sqlite", policy=policy).run(1, nothing)
+    points = [[trial.point for trial in found.study.trials] for found in (scratch.run(1, nothing), alike, taught)]
+    assert points[0] == points[1] and points[0] != points[2], "what differs is the policy alone"
+    with pytest.raises(InputError, match="cmaes begins from no policy"):
+        replace(search(tmp_path / "none.sqlite", Counting(), "cmaes"), policy=policy).run(1, nothing)

@@ -120,7 +120,7 @@ class Agent:
             n = min(n, _FEW + self._asked // 4)
         self._asked += n
         self._asks += 1
-        if self._policy is None and len(self._memory) < self._warmup:
+        if len(self._memory) < (self._warmup if self._policy is None else 1):
             return self._random.ask(n)
         with one_thread():
             networks = self._ready()

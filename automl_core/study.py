@@ -45,6 +45,8 @@ BATCH = 16
 """Designs asked for at once. It decides the history, so it does not follow the number of workers."""
 _PATIENCE = 20
 """A run stalls after this many evaluations per variable (and 200 at least) without a better design."""
+_STUCK = 5
+"""Batches in a row without a new design, after which designs are drawn as well."""
 _FRUITLESS = 50
 """Batches in a row without a new design, after which the space counts as exhausted."""
 
@@ -331,7 +333,8 @@ class Study:
             batch: designs asked for at once.
 
         Returns:
-            Why it ended: one of the rules, or ``exhausted``, where every design of the space is known.
+            Why it ended: one of the rules, or ``exhausted``, where every design of the space is known: neither the
+            optimizer nor chance finds another.
         """
         rule = stop or ("stall" if self.specs.goals else "met")
         if isinstance(optimizer, Masked) and isinstance(self.problem, Sequential):
@@ -342,8 +345,10 @@ class Study:
         while not (reason := self._reason_to_stop(rule)):
             before = len(self.trials)
             state = optimizer.checkpoint() if isinstance(optimizer, Checkpointed) else None
-            asked = optimizer.ask(batch if self.remaining is None else min(batch, self.remaining))
-            optimizer.tell(self.evaluate(asked, checkpoint=state))
+            count = batch if self.remaining is None else min(batch, self.remaining)
+            optimizer.tell(self.evaluate(optimizer.ask(count), checkpoint=state))
+            if fruitless >= _STUCK and len(self.trials) == before:
+                optimizer.tell(self.evaluate(self._drawn(count, fruitless)))
             fruitless = 0 if len(self.trials) > before else fruitless + 1
             if fruitless == _FRUITLESS or len(self.trials) >= self.problem.space.size:
                 return "exhausted"
@@ -360,6 +365,11 @@ class Study:
         for point in first:
             if not self.exhausted:
                 optimizer.tell(self.evaluate(space.encode(point)[np.newaxis]))
+
+    def _drawn(self, count: int, fruitless: int) -> Array:
+        """Designs drawn uniformly; a study that is gone on with draws the same."""
+        generator = np.random.default_rng([self.seed, len(self.trials), fruitless])
+        return generator.random((count, self.problem.space.dim))
 
     def _go_on(self, optimizer: Optimizer) -> bool:
         """Restore an optimizer that has a state in the record; what came after that state is replayed."""

@@ -35,6 +35,7 @@ class SpeedArgs(Args):
     candidates: Annotated[int, "evaluated by the clock"] = 120
     images: Annotated[int, "validation images"] = 2000
     recalibration: Annotated[int, "training images that batch norms are recalibrated on"] = 512
+    reconstruction: Annotated[int, "training images that layers are refitted on"] = 2048
     jobs: Annotated[int, "worker processes, each on one thread"] = 2
 
 
@@ -45,9 +46,9 @@ def requests(problem: ChannelProblem, count: int, seed: int) -> list[Request]:
     return [Request(problem.repair(problem.space.decode(unit)), "", seed) for unit in units]
 
 
-def candidates_a_minute(args: SpeedArgs, *, reconstruct: bool) -> float:
+def candidates_a_minute(args: SpeedArgs, reconstruction: int) -> float:
     """By the wall clock, all workers together."""
-    judging = Judging(validation=args.images, recalibration=args.recalibration, reconstruct=reconstruct)
+    judging = Judging(validation=args.images, recalibration=args.recalibration, reconstruction=reconstruction)
     problem = ChannelProblem(NetworkReference(args.data, args.model), CostLimit("macs", 0.5), judging)
     with Pool(problem, args.jobs, "processes") as pool:
         pool.evaluate(requests(problem, 4 * args.jobs, args.seed + 1))  # loads, samples and compiles
@@ -65,10 +66,10 @@ def main() -> int:
     """Measure, print, and say whether the bar was met."""
     args = parse(SpeedArgs, __doc__)
     if args.quick:
-        args = SpeedArgs(True, args.seed, args.json, "digits_net", "digits", 30, 300, 128, args.jobs)
+        args = SpeedArgs(True, args.seed, args.json, "digits_net", "digits", 30, 300, 128, 128, args.jobs)
     table = Figures(args)
-    table.add(f"candidates a minute, {args.model}", candidates_a_minute(args, reconstruct=False), ">= 60")
-    table.add(f"candidates a minute, {args.model}, with reconstruction", candidates_a_minute(args, reconstruct=True))
+    table.add(f"candidates a minute, {args.model}", candidates_a_minute(args, 0), ">= 60")
+    table.add(f"candidates a minute, {args.model}, with reconstruction", candidates_a_minute(args, args.reconstruction))
     return table.finish()
 
 

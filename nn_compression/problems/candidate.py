@@ -33,13 +33,14 @@ class Judging:
     Args:
         validation: examples of the validation split; ``None``: all of them.
         recalibration: training examples that batch norms take their statistics from; 0: as they were.
-        reconstruct: whether layers that lost inputs are refitted to what the whole network computes (least squares).
+        reconstruction: training examples on which layers that lost inputs are refitted to what the whole network
+            computes (least squares); 0: they keep their weights.
         batch: examples at a time.
     """
 
     validation: int | None = 2000
     recalibration: int = 512
-    reconstruct: bool = False
+    reconstruction: int = 2048
     batch: int = 100
 
 
@@ -79,8 +80,12 @@ class Examiner:
     @cached_property
     def training_inputs(self) -> Tensor:
         """What candidates are recalibrated on."""
+        return self.training_examples(self.judging.recalibration).to(self._device)
+
+    def training_examples(self, count: int) -> Tensor:
+        """Inputs of the training split, at most so many, on the CPU."""
         inputs = self._data.train.inputs
-        return _laid_out(inputs[self._drawn(len(inputs), self.judging.recalibration)]).to(self._device)
+        return _laid_out(inputs[self._drawn(len(inputs), count)]).cpu()
 
     def _drawn(self, whole: int, count: int | None) -> Tensor:
         generator = torch.Generator().manual_seed(self._seed)

@@ -63,8 +63,8 @@ def channel_slots(groups: Sequence[ChannelGroup]) -> dict[str, dict[str, str]]:
 class ChannelProblem(NetworkProblem):
     """Channels kept by group, under a budget of MACs, bytes or latency.
 
-    A candidate keeps the channels of greatest L1 norm, and is recalibrated; with ``judging.reconstruct`` the layers
-    that read fewer channels are refitted first.
+    A candidate keeps the channels of greatest L1 norm, and is recalibrated; the layers that read fewer channels
+    are refitted first.
 
     Args:
         reference: the network and its data.
@@ -151,13 +151,14 @@ class ChannelProblem(NetworkProblem):
         """The pruned network."""
         kept = self.kept(point)
         pruned = self._pruner.pruned(kept)
-        if self.judging.reconstruct and kept:
+        if self.judging.reconstruction and kept:
             self._reconstruction.apply(pruned, kept)
         return pruned
 
     @cached_property
     def _reconstruction(self) -> Reconstruction:
-        inputs, forward = self.examiner.training_inputs.cpu(), self.network.data.task.forward
+        inputs = self.examiner.training_examples(self.judging.reconstruction)
+        forward = self.network.data.task.forward
         return Reconstruction(self.network.model, self.groups, inputs, forward=forward, seed=self.reference.seed)
 
     def observed(self, point: Point) -> Observations:

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -215,6 +216,30 @@ def test_a_small_space_ends_when_all_of_it_is_known() -> None:
     run = study(Few(), Kinds.specs, budget=Budget(evaluations=1000))
     assert run.run(make("random", run.problem.space, run.specs, 0, run.budget)) == "exhausted"
     assert len(run.trials) == 6
+
+
+class Stubborn:
+    """An optimizer that asks for one design, and for nothing else."""
+
+    def __init__(self) -> None:
+        self.heard: set[int] = set()
+
+    def ask(self, n: int) -> np.ndarray:
+        return np.full((n, 4), 0.5)
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        self.heard |= {trial.number for trial in trials}
+
+
+def test_an_optimizer_that_repeats_itself_is_helped_by_chance(tmp_path: Path) -> None:
+    run, optimizer = study(Kinds(), Kinds.specs, budget=Budget(evaluations=40)), Stubborn()
+    assert run.run(optimizer, stop="budget") == "budget"
+    assert len(run.trials) == 40 and optimizer.heard == set(range(40))
+    whole, half = (tmp_path / name for name in ("whole.sqlite", "half.sqlite"))
+    for path, budgets in ((whole, [40]), (half, [17, 40])):
+        for budget in budgets:
+            study(Kinds(), Kinds.specs, path, budget=Budget(evaluations=budget)).run(Stubborn(), stop="budget")
+    assert essence(list(Record.open(whole).trials()))[:16] == essence(list(Record.open(half).trials()))[:16]
 
 
 def test_trial_zero_is_the_designers_own() -> None:

@@ -33,7 +33,7 @@ from nn_compression.quantization.bits import Bits
 from nn_compression.quantization.linear import quantize, quantized_weights
 from tests.nn_compression.problems.conftest import WriteModule
 
-FEW = Judging(validation=60, recalibration=64)
+FEW = Judging(validation=60, recalibration=64, reconstruction=0)
 KINDS: list[tuple[type[NetworkProblem], str]] = [
     (ChannelProblem, "macs=0.5"),
     (ChannelProblem, "bytes=0.3"),
@@ -137,9 +137,9 @@ def test_an_impossible_budget_is_refused_with_the_least_that_is_possible(digits:
 def test_recalibration_and_reconstruction_bring_accuracy_back(digits: NetworkReference) -> None:
     limit = CostLimit.parse("macs=0.25")
     ways = {
-        "bare": Judging(validation=None, recalibration=0),
-        "recalibrated": Judging(validation=None),
-        "refitted": Judging(validation=None, reconstruct=True),
+        "bare": Judging(validation=None, recalibration=0, reconstruction=0),
+        "recalibrated": Judging(validation=None, reconstruction=0),
+        "refitted": Judging(validation=None),
     }
     found = {}
     for name, judging in ways.items():
@@ -310,7 +310,9 @@ def test_all_three_are_done_to_a_network(digits: NetworkReference) -> None:
 
 @pytest.mark.parametrize("name", ["random", "cmaes", "seq2seq", "gcn"])
 def test_optimizers_solve_it_through_a_study(name: str, digits: NetworkReference) -> None:
-    problem = ChannelProblem(digits, CostLimit.parse("macs=0.25"), Judging(validation=None, recalibration=256))
+    problem = ChannelProblem(
+        digits, CostLimit.parse("macs=0.25"), Judging(validation=None, recalibration=256, reconstruction=0)
+    )
     study = Study(problem, problem.specs, Pool(problem), Record.create(":memory:"), budget=Budget(evaluations=40))
     study.run(make(name, problem.space, problem.specs, 0, study.budget), stop="budget")
     assert all(trial.metrics["macs"] <= problem.bound for trial in study.trials)

@@ -110,8 +110,9 @@ def size(
 
     began = time.monotonic()
     settings = Settings(optimizer, budget, seed, timeout, stop, _absolute(policy), _folders(earlier))
-    with shown(make_console(), _TRYING, quiet=json):
-        run = SizingRun.begin(spec, lambda: new_run_folder(output, _name(spec)), settings, command_line())
+    _refuse_taken(output)
+    trying = shown(make_console(), _TRYING, quiet=json)
+    run = SizingRun.begin(spec, lambda: new_run_folder(output, _name(spec)), settings, command_line(), trying=trying)
     _finish(run, jobs, began, json=json)
 
 
@@ -138,8 +139,10 @@ def train(
     settings = Settings(
         optimizer, budget, seed, timeout, "budget", _absolute(policy), _folders(earlier), _absolute(targets)
     )
-    with shown(make_console(), _TRYING):
-        run = SizingRun.begin(spec, lambda: new_run_folder(output, f"{_name(spec)}-policy"), settings, command_line())
+    _refuse_taken(output)
+    trying = shown(make_console(), _TRYING)
+    name = f"{_name(spec)}-policy"
+    run = SizingRun.begin(spec, lambda: new_run_folder(output, name), settings, command_line(), trying=trying)
     _finish_training(run, jobs)
 
 
@@ -240,6 +243,18 @@ def _finish_training(run: SizingRun, jobs: int) -> None:
         console.print("warning: few are met: the ranges may ask for more than the circuit can do", highlight=False)
     use = f"`sizewise size SPEC --policy {shlex.quote(str(run.folder))}` uses it"
     console.print(f"policy {run.folder}: {use}", highlight=False, soft_wrap=True)
+
+
+def _refuse_taken(output: Path | None) -> None:
+    """A run folder that holds something already is refused before the deck is tried.
+
+    Raises:
+        InputError: it cannot be the folder of a new run.
+    """
+    from automl_core.runs import new_run_folder
+
+    if output is not None and output.exists():
+        new_run_folder(output, "")  # which makes nothing of a folder that is there
 
 
 def _name(spec: Path) -> str:

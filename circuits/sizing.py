@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -14,7 +15,7 @@ import numpy as np
 
 from automl_core.budget import Budget
 from automl_core.errors import EvaluationError, InputError, RecordError
-from automl_core.optimizers import Optimizer, Targeted, Transferable, make
+from automl_core.optimizers import Optimizer, Targeted, Transferable, check_name, make
 from automl_core.optimizers.portfolio import choose
 from automl_core.pool import Pool
 from automl_core.problem import Evaluation, Trial
@@ -76,7 +77,15 @@ class SizingRun:
         """The study as far as it is, once it was begun."""
 
     @classmethod
-    def begin(cls, spec_path: Path, make_folder: Callable[[], Path], settings: Settings, command: str) -> SizingRun:
+    def begin(
+        cls,
+        spec_path: Path,
+        make_folder: Callable[[], Path],
+        settings: Settings,
+        command: str,
+        *,
+        trying: AbstractContextManager[None] | None = None,
+    ) -> SizingRun:
         """Check the spec, measure an evaluation, decide what decides the history, and write all that down.
 
         Args:
@@ -84,22 +93,25 @@ class SizingRun:
             make_folder: makes the run folder; called once all is known to be well.
             settings: what the user asked for.
             command: the command line, for the record.
+            trying: entered while the deck is simulated, once the spec and the settings are known to be well.
 
         Raises:
             InputError: the spec, a deck or a setting is wrong, or the start gives no figures at all.
             MissingError: there is no libngspice.
         """
+        check_name(settings.optimizer)
         budget = Budget.parse(settings.budget)
         problem = CircuitProblem(read_spec(spec_path))
         settings = _settled(settings)
         specs = _specs(problem, settings.targets)
-        with ThreadPoolExecutor(1) as aside:  # simulators start while the libraries of the optimizer are imported
+        earlier = _earlier(problem, settings)
+        if settings.policy is not None or settings.targets is not None:
+            _try_optimizer(problem, specs, budget, settings)
+        # Simulators start while the libraries of the optimizer are imported.
+        with trying or nullcontext(), ThreadPoolExecutor(1) as aside:
             measuring = aside.submit(calibrate, problem, limit_seconds=settings.timeout)
             try:
-                trial = make(settings.optimizer, problem.space, specs, 0, budget)
-                _refuse_untrainable(trial, settings)
-                _begin_from(trial, settings.policy)
-                earlier = _earlier(problem, settings)
+                _try_optimizer(problem, specs, budget, settings)
                 measured = measuring.result()
                 refuse_dead_start(problem, measured)
             except BaseException:
@@ -250,6 +262,17 @@ def _specs(problem: CircuitProblem, targets: str | None) -> Specs:
     """What orders the designs: the spec's own bounds, or the target in the middle of the ranges."""
     specs = problem.spec.specs
     return specs if targets is None else read_targets(Path(targets), specs).middle
+
+
+def _try_optimizer(problem: CircuitProblem, specs: Specs, budget: Budget, settings: Settings) -> None:
+    """Make the optimizer, which imports its libraries, and refuse what it cannot do.
+
+    Raises:
+        InputError: it cannot be trained, or begins from no policy, or not from this one.
+    """
+    trial = make(settings.optimizer, problem.space, specs, 0, budget)
+    _refuse_untrainable(trial, settings)
+    _begin_from(trial, settings.policy)
 
 
 def _refuse_untrainable(optimizer: Optimizer, settings: Settings) -> None:

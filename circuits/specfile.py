@@ -91,10 +91,24 @@ def read_spec(path: Path) -> SpecFile:
 
 
 def _document(source: LocatedYaml) -> Document:
+    _refuse_misspelt(source)
     try:
         return Document.model_validate(source.tree)
     except ValidationError as error:
         raise explained(source, error, keys_beside, "the keys here") from None
+
+
+def _refuse_misspelt(source: LocatedYaml) -> None:
+    """An unknown section comes before a missing one, which it most likely is.
+
+    Raises:
+        InputError: a key at the top is unknown.
+    """
+    known = keys_beside(())
+    for key in source.tree:
+        if key not in known:
+            remedy = did_you_mean(key, known, "the keys here")
+            raise InputError(f"unknown key {key!r}", place=source.place((key,)), remedy=remedy)
 
 
 class _Checker:

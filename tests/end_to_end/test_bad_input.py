@@ -13,7 +13,8 @@ NEVER = '  t: {in: ac, take: "when vdb(out)=200"}\n'
 
 BAD_SPECS = {
     "unknown key": ("scale: log}\n  rl", "scal: log}\n  rl", "spec.yaml:3", "'scal'", "'scale'"),
-    "unknown key at the top": ("measures:", "measure:", "spec.yaml:1", "'measures' is missing", "measures:"),
+    "unknown key at the top": ("measures:", "measure:", "spec.yaml:8", "'measure'", "did you mean 'measures'"),
+    "a misspelt section": ("specs:", "spces:", "spec.yaml:12", "unknown key 'spces'", "did you mean 'specs'"),
     "unknown unit": ("unit: Hz", "unit: furlong", "spec.yaml:14", "'furlong'", "known units"),
     "unit of another quantity": ("unit: Hz", "unit: V", "spec.yaml:14", "'V' does not fit", "unit: Hz"),
     "min > max": ("min: 1k, max: 100k", "min: 100k, max: 1k", "spec.yaml:4", "100000 and high is 1000", "swap"),
@@ -97,6 +98,28 @@ def test_a_missing_file_is_named(tmp_path: Path, words: tuple[str, str]) -> None
     assert run.status == 2
     assert words[1] in run.err
     assert "check the path" in run.err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--optimizer", "cmaess", "'cmaess'"),
+        ("--budget", "0", "'0'"),
+        ("--jobs", -1, "--jobs"),
+        ("--seed", -1, "--seed"),
+        ("--policy", "gone", "gone: there is no policy"),
+        ("--from", "gone", "gone"),
+        ("-o", "taken", "taken: the folder is not empty"),
+    ],
+)
+def test_a_bad_option_is_refused_before_the_deck_is_tried(
+    tmp_path: Path, option: str, value: object, said: str
+) -> None:
+    write(tmp_path, {"spec.yaml": SPEC, "amp.cir": AMPLIFIER, "taken/notes.txt": "mine"})
+    run = sizewise(tmp_path, "size", "spec.yaml", option, value)
+    assert run.status == 2 and said in run.err, run
+    assert "trying the deck" not in run.out
+    assert not (tmp_path / "runs").exists() and [path.name for path in (tmp_path / "taken").iterdir()] == ["notes.txt"]
 
 
 @pytest.mark.parametrize("command", ["resume", "apply"])

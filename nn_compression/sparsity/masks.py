@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,11 +11,8 @@ from torch import Tensor, nn
 
 from automl_core.errors import InputError
 from automl_core.nearest import did_you_mean
-from nn_compression.data import Split
-from nn_compression.tasks import Task
-from nn_compression.training.evaluation import evaluate
 
-__all__ = ["Masks", "by_parameter", "gradients_altered", "prunable", "sensitivity"]
+__all__ = ["Masks", "by_parameter", "gradients_altered", "prunable"]
 
 
 def prunable(model: nn.Module) -> dict[str, tuple[str, ...]]:
@@ -155,28 +152,3 @@ def gradients_altered(model: nn.Module, changes: Mapping[str, Callable[[Tensor],
 
 def _masking(kept: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda gradient: gradient * kept.to(gradient.device)
-
-
-def sensitivity(model: nn.Module, split: Split, task: Task, shares: Sequence[float]) -> dict[str, dict[float, float]]:
-    """What each layer's pruning alone does, without training: which layers can lose much (NIPS 2015, section 4).
-
-    Args:
-        model: as it was when this returns.
-        split: what the model is judged on; the validation split.
-        task: what by.
-        shares: of the weights kept.
-
-    Returns:
-        the task's metric, by layer and share.
-    """
-    found: dict[str, dict[float, float]] = {}
-    for name, keys in prunable(model).items():
-        whole = {key: model.get_parameter(key).detach().clone() for key in keys}
-        found[name] = {}
-        for share in shares:
-            Masks.magnitude(model, {name: share}).apply()
-            found[name][share] = evaluate(model, split, task)
-            with torch.no_grad():
-                for key, weight in whole.items():
-                    model.get_parameter(key).copy_(weight)
-    return found

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
 from hypothesis import given
@@ -12,10 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from automl_core.errors import InputError
-from nn_compression.data import Split
-from nn_compression.sparsity.masks import Masks, prunable, sensitivity
-from nn_compression.tasks import CLASSIFICATION
-from nn_compression.training.evaluation import evaluate
+from nn_compression.sparsity.masks import Masks, prunable
 
 
 def network() -> nn.Sequential:
@@ -129,19 +124,6 @@ def test_masks_of_a_pruned_model_are_found_again() -> None:
     masks.apply()
     found = Masks.of_zeros(model)
     assert all(torch.equal(found.kept[key], kept) for key, kept in masks.kept.items())
-
-
-def test_sensitivity_is_that_of_each_layer_alone_and_leaves_the_model() -> None:
-    model = network().eval()
-    split = Split(torch.randn(64, 12), torch.randint(5, (64,)))
-    before = copy.deepcopy(model.state_dict())
-    found = sensitivity(model, split, CLASSIFICATION, [0.05, 1.0])
-    assert {name: list(shares) for name, shares in found.items()} == {"0": [0.05, 1.0], "3": [0.05, 1.0]}
-    assert found["0"][1.0] == found["3"][1.0] == evaluate(model, split, CLASSIFICATION)
-    alone = copy.deepcopy(model)
-    Masks.magnitude(alone, {"3": 0.05}).apply()
-    assert found["3"][0.05] == evaluate(alone, split, CLASSIFICATION)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 1.1, float("nan")])

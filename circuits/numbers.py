@@ -84,31 +84,39 @@ def format_number(value: float) -> str:
     Raises:
         InputError: for a value that is not finite.
     """
-    if not math.isfinite(value):
-        raise InputError(f"{value!r} cannot be written as a SPICE number", remedy="give a finite value")
-    if value == 0:
-        return "0"
-    number = Decimal(repr(float(value)))
-    power = 3 * math.floor(number.adjusted() / 3)
-    if power in _SUFFIXES:
-        mantissa = _plain(number.scaleb(-power))
-        suffix = _SUFFIXES[power]
-        if float(mantissa) * float(f"1e{power}") == value:
-            return mantissa + suffix
-    return repr(float(value))
+    scaled = _scaled(value)
+    if scaled is None:
+        return repr(float(value))
+    mantissa, power = scaled
+    exact = float(mantissa) * float(f"1e{power}") == value
+    return mantissa + _SUFFIXES[power] if exact else repr(float(value))
 
 
 def readable_number(value: float) -> str:
-    """Write a number into a deck that people read on: ``80u``, which ngspice reads as the float beside 8e-05.
+    """Write a number into a deck that people read on: all of its digits, and a scale factor wherever there is one.
 
-    A value of more than six digits is written exactly, as by :func:`format_number`.
+    One style for a whole deck: ``80u`` and ``700m``, which ngspice reads as the floats beside 8e-05 and 0.7.
 
     Raises:
         InputError: for a value that is not finite.
     """
-    exact = format_number(value)
-    short = short_number(value, 6) if float(f"{value:.6g}") == value else exact
-    return short if len(short) < len(exact) else exact
+    scaled = _scaled(value)
+    return repr(float(value)) if scaled is None else scaled[0] + _SUFFIXES[scaled[1]]
+
+
+def _scaled(value: float) -> tuple[str, int] | None:
+    """The digits before a scale factor, and its power of ten; ``None`` past the scale factors.
+
+    Raises:
+        InputError: for a value that is not finite.
+    """
+    if not math.isfinite(value):
+        raise InputError(f"{value!r} cannot be written as a SPICE number", remedy="give a finite value")
+    if value == 0:
+        return "0", 0
+    number = Decimal(repr(float(value)))
+    power = 3 * math.floor(number.adjusted() / 3)
+    return (_plain(number.scaleb(-power)), power) if power in _SUFFIXES else None
 
 
 def short_number(value: float, digits: int = 4) -> str:

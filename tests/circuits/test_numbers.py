@@ -76,7 +76,10 @@ def test_writes_engineering_suffixes(value: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(8e-5, "80u"), (1e-4, "100u"), (1.159e-5, "11.59u"), (1.23e-6, "1.23u"), (-8e-5, "-80u"), (2e3, "2k"), (0.0, "0")],
+    [
+        *[(8e-5, "80u"), (1e-4, "100u"), (1.159e-5, "11.59u"), (1.23e-6, "1.23u"), (-8e-5, "-80u"), (2e3, "2k")],
+        *[(0.0, "0"), (0.7, "700m"), (0.00015495, "154.95u"), (7.41835311e-5, "74.1835311u"), (2.5e6, "2.5meg")],
+    ],
 )
 def test_decks_are_written_as_designers_write(value: float, text: str) -> None:
     assert readable_number(value) == text
@@ -86,7 +89,20 @@ def test_decks_are_written_as_designers_write(value: float, text: str) -> None:
 def test_what_is_readable_is_the_number_or_the_float_beside_it(value: float) -> None:
     text = readable_number(value)
     assert parse_number(text) == pytest.approx(value, rel=1e-15, abs=0)
-    assert len(text) <= len(format_number(value))
+
+
+@given(st.floats(1e-15, 9.99e14))
+def test_a_deck_has_one_style(value: float) -> None:
+    match = re.fullmatch(r"([1-9]\d{0,2})(\.\d+)?(t|g|meg|k|m|u|n|p|f)?", readable_number(value))
+    assert match, "one to three digits before the point, and a factor"
+
+
+@needs_ngspice
+def test_ngspice_reads_what_is_readable(tmp_path: Path) -> None:
+    values = [0.7, 8e-5, 0.00015495, 7.41835311e-5, 2.5e6, 3.3e-15, 1 / 3, 2e-20, 4e14]
+    texts = [readable_number(value) for value in values]
+    for reading in (volts(tmp_path, texts), volts(tmp_path, [f"{{{text}}}" for text in texts])):
+        assert reading == [pytest.approx(value, rel=1e-12) for value in values]
 
 
 @pytest.mark.parametrize(

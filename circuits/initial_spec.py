@@ -14,7 +14,7 @@ from automl_core.problem import Evaluation
 from automl_core.report.engineering import engineering
 from automl_core.runs import write_whole
 from circuits.calibration import start_of
-from circuits.initial_variables import OUTPUTS, Uses, is_test_bench, sizing_parameters, variable_entries
+from circuits.initial_variables import OUTPUTS, Uses, bias_hints, is_test_bench, sizing_parameters, variable_entries
 from circuits.matching import find_matches
 from circuits.measures import KINDS
 from circuits.netlist import Deck, Note, OutsideError, lift_literals, read_deck
@@ -50,6 +50,7 @@ class _Draft:
     """The parts of the spec, as text."""
 
     variables: dict[str, str] = field(default_factory=dict)
+    biases: list[str] = field(default_factory=list)
     analyses: dict[str, str] = field(default_factory=dict)
     measures: dict[str, str] = field(default_factory=dict)
     kinds: dict[str, str | None] = field(default_factory=dict)
@@ -181,7 +182,7 @@ def _renamed(content: bytes, names: Mapping[Path, Path]) -> bytes:
 
 
 def _draft(deck: Deck, sizing: Mapping[str, Uses]) -> _Draft:
-    draft = _Draft(variables=variable_entries(deck, sizing))
+    draft = _Draft(variables=variable_entries(deck, sizing), biases=bias_hints(deck, sizing))
     draft.analyses = {
         card.name: card.command for card in deck.analyses if card.kind in ("op", "ac", "dc", "tran", "noise")
     }
@@ -249,7 +250,8 @@ def _text(header: list[str], draft: _Draft, specs: list[str]) -> str:
         return ["", f"{name}:", *(f"  {key}: {value}" for key, value in entries.items())]
 
     analyses = {name: _quoted(command) for name, command in draft.analyses.items()}
-    lines = [*header, *section("variables", draft.variables), *section("analyses", analyses)]
+    lines = [*header, *section("variables", draft.variables), *(f"  # {hint}" for hint in draft.biases)]
+    lines += section("analyses", analyses)
     return "\n".join([*lines, *section("measures", draft.measures), "", "specs:", *specs, ""])
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
+from automl_core.errors import InputError
 from circuits.netlist import Deck, Device, Parameter
-from circuits.numbers import short_number
+from circuits.numbers import parse_number, short_number
 
-__all__ = ["OUTPUTS", "Uses", "is_test_bench", "sizing_parameters", "variable_entries"]
+__all__ = ["OUTPUTS", "Uses", "bias_hints", "is_test_bench", "sizing_parameters", "variable_entries"]
 
 Uses = Sequence[tuple[Device, str]]
 """The places that a parameter sets: a device and the name of its own parameter."""
@@ -27,6 +29,8 @@ _SIZES = {
 }
 """Instance parameters that a designer chooses, by kind of device."""
 _COUNTS = frozenset({"m", "nf", "mult"})
+_INPUTS = ("gate", "base")
+"""Terminals that a bias voltage holds."""
 _LARGEST = {"resistor": 1e9, "capacitor": 1e-6, "inductor": 1e-3}
 """Elements beyond these are in no circuit: 1 GH and 1 GF close a loop at DC and open it above."""
 _GRIDS = (10, 5, 1)
@@ -39,7 +43,7 @@ _FINEST = 5
 
 def sizing_parameters(deck: Deck) -> dict[str, Uses]:
     """Parameters of the top level that set a size and have a value other than 0, with the places that they set."""
-    own = {p.name for p in deck.parameters if not p.scope and p.own and p.start and _is_number(p)}
+    own = _own_numbers(deck)
     found: dict[str, list[tuple[Device, str]]] = {}
     for device in deck.devices:
         for slot in () if is_test_bench(device) else _SIZES.get(device.kind, ()):
@@ -47,6 +51,49 @@ def sizing_parameters(deck: Deck) -> dict[str, Uses]:
             if name in own:
                 found.setdefault(name, []).append((device, slot))
     return dict(found)
+
+
+def _own_numbers(deck: Deck) -> set[str]:
+    """Parameters of the top level that have a value of their own, other than 0."""
+    return {p.name for p in deck.parameters if not p.scope and p.own and p.start and _is_number(p)}
+
+
+def bias_hints(deck: Deck, sizing: Mapping[str, Uses]) -> list[str]:
+    """How the bias voltages of a deck are sized too, a line each; ``init`` cannot tell them from the test bench.
+
+    Args:
+        deck: the deck.
+        sizing: from :func:`sizing_parameters`; what varies already is left out.
+    """
+    return [hint for device in deck.devices if _is_bias(device, deck) for hint in _hint(device, deck, sizing)]
+
+
+def _hint(device: Device, deck: Deck, sizing: Mapping[str, Uses]) -> list[str]:
+    value, text = device.values["dc"], device.parameters["dc"].strip("{}' \t").lower()
+    low, high = sorted((value / 2, value * 1.5))
+    entry = f"{{min: {short_number(low)}, max: {short_number(high)}}}"
+    bias = f"the bias voltage of {device.label}, today {value:g} V"
+    if text in _own_numbers(deck):
+        return [] if text in sizing else [f"{text}: {entry}  # {bias}: uncomment to size it too"]
+    try:
+        parse_number(text)
+    except InputError:
+        return []  # it follows from others
+    name = re.sub(r"\W", "_", f"dc_{device.label}")
+    return [f"{name}: {entry}  # {bias}: uncomment, and write `.param {name}={text}` and `dc {{{name}}}` in the deck"]
+
+
+def _is_bias(device: Device, deck: Deck) -> bool:
+    """A constant voltage that holds gates or bases, and nothing else but capacitors; no stimulus, and not swept."""
+    if device.kind != "vsource" or device.path or not device.values.get("dc") or "0" not in device.nodes:
+        return False
+    swept = any(device.name in card.command.lower().split() for card in deck.analyses)
+    if swept or "waveform" in device.parameters or device.values.get("ac", 0.0) != 0:
+        return False
+    (net,) = set(device.nodes) - {"0"} or {"0"}
+    others = [other for other in deck.devices if other is not device and other.kind != "capacitor"]
+    roles = [role for other in others for role, node in other.terminals.items() if node == net]
+    return bool(roles) and set(roles) <= set(_INPUTS)
 
 
 def is_test_bench(device: Device) -> bool:

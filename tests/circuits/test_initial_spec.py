@@ -13,6 +13,7 @@ from circuits.initial_spec import InitialSpec, write_initial_spec
 from circuits.initial_variables import sizing_parameters, variable_entries
 from circuits.netlist import read_deck
 from circuits.numbers import parse_number
+from circuits.problem import CircuitProblem
 from circuits.specfile import SpecFile, read_spec
 
 MODELS = ".model n nmos level=1 vto=0.45 kp=250u lambda=0.1\n.model p pmos level=1 vto=-0.45 kp=80u lambda=0.15\n"
@@ -295,3 +296,48 @@ def test_a_deck_that_gives_no_figures_is_refused(tmp_path: Path) -> None:
 def test_numbers_in_the_file_are_those_of_spice(ota: InitialSpec) -> None:
     for entry in yaml.safe_load(ota.spec.read_text())["variables"].values():
         assert parse_number(str(entry["min"])) < parse_number(str(entry["max"]))
+
+
+CASCODE = f"""cascode
+.param w1=10u rl=3k vb2=0.55 half={{vb2/2}}
+vdd vdd 0 1.8
+vin g 0 dc 0.6 ac 1
+vstep g2 0 dc 0.6 pulse(0.6 0.7 1n 1n 1n 50n 100n)
+vswept g3 0 0.5
+vcas gc 0 1100m
+cb gc 0 1p
+vb gb 0 dc {{vb2}}
+vhalf gh 0 dc {{half}}
+vsense s 0 0
+m1 x g s 0 n w={{w1}} l=0.5u
+m2 out gc x 0 n w={{w1}} l=0.5u
+m3 vdd gb out 0 n w={{w1}} l=0.5u
+m4 vdd gh out 0 n w={{w1}} l=0.5u
+m5 vdd g2 out 0 n w={{w1}} l=0.5u
+m6 vdd g3 out 0 n w={{w1}} l=0.5u
+r1 vdd out {{rl}}
+{MODELS}.ac dec 10 1k 1g
+.dc vswept 0 1 0.1
+.end
+"""
+
+
+def test_a_bias_voltage_is_pointed_out_and_its_line_works_once_uncommented(tmp_path: Path) -> None:
+    deck = _deck(tmp_path, CASCODE)
+    path = _written(deck).spec
+    assert list(read_spec(path).variables) == ["w1", "rl"], "nothing is sized that was not asked for"
+    hints = [line.strip()[2:] for line in path.read_text().splitlines() if "bias voltage of" in line]
+    assert [hint.split(":")[0] for hint in hints] == ["dc_vcas", "vb2"]
+    assert "`.param dc_vcas=1100m` and `dc {dc_vcas}`" in hints[0]
+    text = path.read_text()
+    for hint in hints:
+        text = text.replace(f"# {hint}", hint)
+    path.write_text(text)
+    deck.write_text(CASCODE.replace("vcas gc 0 1100m", ".param dc_vcas=1100m\nvcas gc 0 dc {dc_vcas}"))
+    with CircuitProblem(read_spec(path)) as problem:
+        start = problem.space.start
+        assert start is not None and (start["dc_vcas"], start["vb2"]) == (1.1, 0.55)
+        gains = [
+            problem.evaluate({**start, "dc_vcas": volts}, "", 0).metrics["dc_gain"] for volts in (start["dc_vcas"], 0.8)
+        ]
+        assert abs(gains[0] - gains[1]) > 0.1, "the bias reaches the cascode's gate"

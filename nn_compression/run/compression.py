@@ -21,7 +21,6 @@ import orjson
 from torch import nn
 
 from automl_core.errors import InputError, RecordError
-from automl_core.optimizers import check_name
 from automl_core.record import Record
 from automl_core.report.figures import save
 from automl_core.report.terminal import json_text
@@ -98,7 +97,6 @@ class CompressionRun:
             InputError: something of it cannot be used; no folder was made then.
         """
         settings = asked.settled()
-        check_name(settings.optimizer)
         settings.check()
         data = load_data(settings.data or "", settings.seed)
         check_budget(settings, data)

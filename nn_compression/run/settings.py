@@ -11,8 +11,10 @@ from typing import Any
 
 from automl_core.budget import Budget
 from automl_core.errors import InputError
+from automl_core.optimizers import check_name
 from nn_compression.files.references import zoo_model
 from nn_compression.files.user_code import is_user_reference
+from nn_compression.hardware import load_hardware
 from nn_compression.run.base import Source
 from nn_compression.run.plan import Plan, make_plan
 from nn_compression.training.trained_weights import usual_schedule
@@ -71,21 +73,27 @@ class Settings:
         """With the names that were left out.
 
         Raises:
-            InputError: a user's own network comes without data.
+            InputError: a user's own network comes without data, or there is no policy where one is named.
         """
         if self.model is None:
             usual = usual_schedule(_SMALL)
             epochs = 0 if self.weights or usual is None else usual.epochs
             epochs = epochs if self.train_epochs is None else self.train_epochs
             return replace(self, model=_SMALL, train_epochs=epochs).settled()
-        if self.policy is not None and self.optimizer == "auto":
-            from automl_core.agent.policy_files import kind_of  # only here: it costs the import of the agent
-
-            return replace(self, optimizer=kind_of(Path(self.policy))).settled()
         if self.data is None and is_user_reference(self.model):
             remedy = "name it with --data module:function, a function that returns nn_compression.data.Data"
             raise InputError("a network of your own needs its data", place=self.model, remedy=remedy)
-        return replace(self, data=self.data or zoo_model(self.model)[0].data)
+        named = replace(self, data=self.data or zoo_model(self.model)[0].data)
+        return named if self.policy is None else named._with_policy(Path(self.policy))
+
+    def _with_policy(self, named: Path) -> Settings:
+        """With the policy itself where a run's folder was named, and with the optimizer that it is of."""
+        from nn_compression.run.policy import found_policy, kind_of  # only here: it costs the import of the agent
+
+        policy = found_policy(named, [stage.method for stage in self.plan.stages])
+        return replace(
+            self, policy=str(policy), optimizer=kind_of(policy) if self.optimizer == "auto" else self.optimizer
+        )
 
     @property
     def source(self) -> Source:
@@ -104,12 +112,22 @@ class Settings:
         return make_plan(self.method, self.budget, self.max_drop)
 
     def check(self) -> None:
-        """Refuse what can be refused before anything is read.
+        """Refuse what can be refused before the network is read; of settled settings.
 
         Raises:
-            InputError: the method, the budget or the evaluations cannot be read, or do not go together.
+            InputError: the optimizer, the hardware or the policy does not exist; the method, the budget or the
+                evaluations cannot be read; or two of them do not go together.
         """
+        check_name(self.optimizer)
         _ = self.plan, self.search_budget
+        _refuse_unknown_hardware(self.hardware)
+        if self.distill and not self.finetune_epochs:
+            remedy = "leave one of them out: without training afterwards nothing is learnt from the network as it was"
+            raise InputError("--distill and --finetune-epochs 0 exclude each other", place="--distill", remedy=remedy)
+        if self.policy is not None:
+            from nn_compression.run.policy import check_policy  # as above
+
+            check_policy(Path(self.policy), self.optimizer)
 
     @property
     def search_budget(self) -> Budget:
@@ -131,6 +149,19 @@ class Settings:
         files += sorted(Path(self.policy).glob("policy.*")) if self.policy else []
         files += [Path(self.hardware)] if Path(self.hardware).suffix in (".yaml", ".yml") else []
         return {str(file): hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest() for file in files}
+
+
+def _refuse_unknown_hardware(reference: str) -> None:
+    """Also where no figure of the hardware is asked for: a name that is passed over would seem to count.
+
+    Raises:
+        InputError: there is no such machine, or its file cannot be read.
+    """
+    try:
+        load_hardware(reference)
+    except InputError as error:
+        place = "--hardware" if error.place == "hardware" else error.place
+        raise InputError(error.problem, place=place, remedy=error.remedy) from error
 
 
 def settings_of(facts: Mapping[str, Any]) -> Settings:

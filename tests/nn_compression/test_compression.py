@@ -231,6 +231,8 @@ REFUSED = {
     "a layer that there is not": ({"keep": ("conv9",)}, "conv9", "'conv3'"),
     "an unknown optimizer": ({"optimizer": "cma"}, "no optimizer 'cma'", "'cmaes'"),
     "no evaluations": ({"evaluations": "none"}, "cannot read the budget 'none'", "2000"),
+    "a machine that would not be asked": ({"hardware": "clod"}, "no machine 'clod'", "'cloud'"),
+    "a teacher without lessons": ({"distill": True, "finetune_epochs": 0}, "--finetune-epochs 0", "leave one of them"),
     "an unknown machine": ({"method": "bits", "budget": "energy=0.9", "hardware": "egde"}, "'egde'", "'edge'"),
 }
 """What is asked for instead, and the problem and the remedy that the error must name."""
@@ -243,6 +245,7 @@ def test_what_cannot_be_done_is_refused_before_a_folder_is_made(tmp_path: Path, 
         begun(tmp_path / "run", replace(settings, **changed))
     assert problem in caught.value.problem
     assert remedy in (caught.value.remedy or "")
+    assert "machine" not in name or caught.value.place == "--hardware"
     assert not (tmp_path / "run").exists()
 
 

@@ -50,7 +50,8 @@ def _rows(outcome: Outcome) -> Iterator[tuple[str, str, str, str]]:
     )
     for name, engine in (("eager", "torch, eager"), ("onnx", "ONNX Runtime")):
         old_time, new_time = getattr(before, name), getattr(after, name)
-        ratio = "" if old_time is None or new_time is None else _ratio(old_time.seconds, new_time.seconds)
+        timed = old_time is not None and new_time is not None
+        ratio = _ratio(old_time.seconds, new_time.seconds, "as fast as before") if timed else ""
         yield f"latency, {engine}", _timing(old_time), _timing(new_time), ratio
 
 
@@ -67,11 +68,18 @@ def _figure(value: float) -> str:
     return f"{value:.2f}" if abs(value) >= 10 else f"{value:.4f}"
 
 
-def _ratio(before: float, after: float) -> str:
-    """How much smaller: ``4.2x smaller``; greater where it grew."""
-    if not after or not before or after == before:
+def _ratio(before: float, after: float, same: str = "as before") -> str:
+    """How much less it is: ``4.2x less``; more where it grew.
+
+    Args:
+        before: above 0; otherwise there is no ratio.
+        after: likewise.
+        same: what is said of a change that does not show in three digits.
+    """
+    if not after or not before:
         return ""
-    return f"{before / after:.3g}x less" if before >= after else f"{after / before:.3g}x more"
+    ratio = f"{max(before, after) / min(before, after):.3g}x"
+    return same if ratio == "1x" else f"{ratio} {'less' if before > after else 'more'}"
 
 
 def search_table(outcome: Outcome) -> Table:

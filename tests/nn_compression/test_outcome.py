@@ -52,6 +52,25 @@ def test_the_table_says_all_figures_before_and_after() -> None:
 
 
 @pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        (8.3e-6, "as fast as before"),
+        (8.31e-6, "as fast as before"),
+        (8.29e-6, "as fast as before"),
+        (4.15e-6, "2x less"),
+        (8.8e-6, "1.06x more"),
+    ],
+)
+def test_a_latency_that_stays_is_said_to_stay(after: float, said: str) -> None:
+    out = io.StringIO()
+    same = replace(BEFORE, onnx=Timing(after, 0.01))
+    show(Console(file=out, width=120), replace(OUTCOME, after=same))
+    rows = {line[:28].strip(): line for line in out.getvalue().splitlines()}
+    assert said in rows["latency, ONNX Runtime"]
+    assert rows["weights"].strip().endswith("as before"), "weights that stay as they are"
+
+
+@pytest.mark.parametrize(
     ("reached", "line"),
     [
         (Reached("macs", 1000, 1000, "MACs"), "budget met: 1,000 MACs of 1,000 MACs"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from automl_core.errors import InputError
 from automl_core.runs import write_whole
+from nn_compression.files.user_code import users_line
 from nn_compression.graph.execution import evaluation_copy, example_inputs, without_fused_attention
 from nn_compression.latency.onnx_session import session_of
 from nn_compression.quantization.quantized_layers import QuantizedLayer
@@ -28,6 +30,7 @@ __all__ = ["TOLERANCE", "Exported", "export_onnx", "onnx_program"]
 TOLERANCE = 1e-4
 """How far an output may lie from torch's, for outputs up to 1; larger ones in proportion."""
 
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _BATCHES = (1, 3)
 """Examples at a time that the file is tried with."""
 
@@ -95,9 +98,27 @@ def _program(model: nn.Module, inputs: Sequence[Tensor]) -> tuple[onnx.ModelProt
     try:
         return onnx_program(model, inputs), False
     except Exception as fault:  # as above
-        reason = next(iter(str(fault).strip().splitlines()), type(fault).__name__)
         remedy = "use the model in torch, or write what it does in operations that torch.onnx exports"
-        raise InputError(f"the model cannot be exported: {reason}", place="torch.onnx", remedy=remedy) from fault
+        cause = _first_cause(fault)
+        place = users_line(cause) or "torch.onnx"
+        raise InputError(f"the model cannot be exported: {_reason(cause)}", place=place, remedy=remedy) from fault
+
+
+def _first_cause(fault: BaseException) -> BaseException:
+    """What the exporter's own errors, which say what may be done about torch, come from."""
+    while fault.__cause__ is not None:
+        fault = fault.__cause__
+    return fault
+
+
+def _reason(fault: BaseException) -> str:
+    """In a line."""
+    from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode  # only here: it costs sympy
+
+    if isinstance(fault, GuardOnDataDependentSymNode):
+        return "which operations it does depends on the values of tensors, and a file holds one fixed course"
+    lines = _COLOURS.sub("", str(fault)).strip().splitlines()
+    return lines[0] if lines else type(fault).__name__
 
 
 def onnx_program(model: nn.Module, inputs: Sequence[Tensor], *, any_batch: bool = False) -> onnx.ModelProto:

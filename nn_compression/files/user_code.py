@@ -15,7 +15,7 @@ from automl_core.errors import InputError, SizewiseError
 from automl_core.nearest import did_you_mean
 from nn_compression.training.devices import is_about_memory
 
-__all__ = ["blaming", "call", "function_of", "is_user_reference"]
+__all__ = ["blaming", "call", "function_of", "is_user_reference", "users_line"]
 
 _OURS = ("automl_core", "circuits", "nn_compression", "sizewise")
 
@@ -112,13 +112,19 @@ def _blamed(error: BaseException, reference: str, doing: str) -> InputError:
     if isinstance(error, SyntaxError) and error.filename:
         place = f"{error.filename}:{error.lineno}"
         return InputError(f"SyntaxError: {error.msg}", place=place, remedy="correct it there")
-    frames = _users_frames(error)
-    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else reference
+    line = users_line(error)
+    place = line or reference
     text = str(error).strip().splitlines()
     remedy = f"it happened {doing}: correct it there"
-    if not frames and isinstance(error, TypeError) and is_user_reference(reference):
+    if line is None and isinstance(error, TypeError) and is_user_reference(reference):
         remedy = f"{reference} must be callable without arguments"
     return InputError(f"{type(error).__name__}{': ' + text[0] if text else ''}", place=place, remedy=remedy)
+
+
+def users_line(error: BaseException) -> str | None:
+    """``file:line`` of the user's own code that an error comes from; ``None`` where it passed through none."""
+    frames = _users_frames(error)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
 
 
 def _users_frames(error: BaseException) -> list[traceback.FrameSummary]:

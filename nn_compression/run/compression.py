@@ -229,11 +229,12 @@ class CompressionRun:
         if kept is None:
             with narrator.doing("measuring the network as it is"):
                 model = load_saved(self.folder / _BASE)
-                onnx, _ = export(model, self.data.example_input, self.folder / _BASE / ONNX)
+                onnx, faults = export(model, self.data.example_input, self.folder / _BASE / ONNX)
                 figures = figures_of(model, self.data, raw_bytes(model))
                 if self.plan.limit is not None and self.plan.limit.metric == "latency":
                     figures = timed_in_turn([(figures, model, onnx)], self.data.example_input)[0]
                 kept = asdict(figures)
+            narrator.say(*(f"warning: there will be {fault}" for fault in faults))
             self.record.write_fact("before", kept)
         return Figures.from_json(kept)
 

@@ -83,11 +83,11 @@ def write_deliverables(folder: Path, model: nn.Module, spec: ModelSpec, example_
 
 
 def export(model: nn.Module, example_input: Tensor, path: Path) -> tuple[Path | None, tuple[str, ...]]:
-    """Write a network's ONNX file, or say why it has none: one that cannot be exported is worth its other files."""
+    """Write a network's ONNX file, or say in a line why there is none: it is worth its other files then, too."""
     try:
         export_onnx(model, example_input, path)
     except InputError as error:
-        return None, (f"no ONNX file: {error}",)
+        return None, (f"no {path.name}: {error.place}: {error.problem}",)
     return path, ()
 
 

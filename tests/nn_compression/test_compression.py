@@ -32,10 +32,10 @@ class Listener:
     """Hears all of a run, and may cut it off."""
 
     def __init__(self, at: str = "never") -> None:
-        self.at, self.heard = at, 0
+        self.at, self.heard, self.said = at, 0, tuple[str, ...]()
 
     def say(self, *lines: str) -> None:
-        """Nothing is shown."""
+        self.said += lines
 
     def doing(self, words: str) -> AbstractContextManager[None]:
         return nullcontext()
@@ -132,6 +132,38 @@ def test_channels_to_half_the_macs(tmp_path: Path, settings: Settings) -> None:
     assert not list(folder.rglob("*.training"))
     again = CompressionRun.reopen(folder).execute(1, Listener("search"))  # which would be cut off, were it searched
     assert again.as_json() == outcome.as_json()
+
+
+def test_a_network_that_cannot_be_exported_is_told_before_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(64, 16), nn.Linear(16, 10)
+
+    def forward(self, images):
+        hidden = self.first(images.flatten(1)).relu()
+        if hidden.mean() > 0:
+            hidden = 2 * hidden
+        return self.second(hidden)
+"""
+    (tmp_path / "by_value.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    asked = Settings("by_value:Net", "digits", train_epochs=2, optimizer="random", evaluations="4", finetune_epochs=0)
+    run, listener = begun(tmp_path / "run", asked), Listener("search")
+    with pytest.raises(KeyboardInterrupt):
+        run.execute(1, listener)
+    (warning,) = listener.said
+    assert "no model.onnx" in warning and f"{tmp_path / 'by_value.py'}:12: " in warning and warning.isprintable()
+    outcome = CompressionRun.reopen(tmp_path / "run").execute(1, Listener())
+    assert outcome.met and any(warning.endswith(note) for note in outcome.notes)
+    assert not (tmp_path / "run/model.onnx").exists() and (tmp_path / "run/model.swnn").exists()
 
 
 @pytest.mark.usefixtures("plain")

@@ -109,6 +109,21 @@ def test_what_cannot_be_exported_leaves_nothing(model: nn.Module, said: str, tmp
     assert not list(tmp_path.iterdir())
 
 
+class _Unknown(nn.Module):
+    def forward(self, values: Tensor) -> Tensor:
+        return torch.special.bessel_j0(values)
+
+
+def test_why_a_model_cannot_be_exported_is_one_clean_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="depends on the values of tensors") as caught:
+        export_onnx(_ByValue(), torch.ones(1, 3), tmp_path / "model.onnx")
+    assert caught.value.place == f"{__file__}:{_ByValue.forward.__code__.co_firstlineno + 1}"
+    with pytest.raises(InputError, match=r"No ONNX function found for .*bessel_j0") as unknown:
+        export_onnx(_Unknown(), torch.ones(1, 3), tmp_path / "model.onnx")
+    for error in (caught.value, unknown.value):
+        assert error.problem.isprintable(), "neither a line's end nor an escape code"
+
+
 def test_a_network_that_wants_its_batch_is_exported_for_that(tmp_path: Path) -> None:
     class Fixed(nn.Module):
         def forward(self, values: Tensor) -> Tensor:

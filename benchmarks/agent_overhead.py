@@ -48,7 +48,9 @@ def milliseconds(name: str, asks: int, seed: int) -> tuple[float, float]:
     problem = Rosenbrock(VARIABLES)
     optimizer = make(name, problem.space, problem.specs, seed, Budget(2000))
     fit = Timed(MetricModel.fit)
-    own, training, number = [], [], 0
+    own: list[float] = []
+    training: list[float] = []
+    number = 0
     with mock.patch.object(MetricModel, "fit", lambda model, *given, **named: fit(model, *given, **named)):
         while len(own) < asks:
             before, began = fit.seconds, time.thread_time()

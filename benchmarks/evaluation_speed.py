@@ -15,14 +15,15 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from automl_core.pool import Pool
-from automl_core.problem import Evaluation, Point, Request
+from automl_core.problem import Evaluation, Request
 from automl_core.record import Record
-from automl_core.space import DesignSpace, Variable
+from automl_core.space import DesignSpace, Point, Variable
 from automl_core.specs import Spec, Specs
 from automl_core.study import Study
 from circuits.bench import Bench
@@ -174,7 +175,7 @@ def study_overhead(batches: int, seed: int) -> float:
     with tempfile.TemporaryDirectory(dir=ROOT) as folder, Record.create(Path(folder) / "study.sqlite") as record:
         with Pool(problem, 2) as pool:
             study = Study(problem, specs, pool, record)
-            seconds = [timed(lambda batch=batch: study.evaluate(batch)) for batch in asked]
+            seconds = [timed(partial(study.evaluate, batch)) for batch in asked]
     return statistics.median(seconds) / 16 * 1e3
 
 

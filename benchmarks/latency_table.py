@@ -19,7 +19,7 @@ from figures import Args, Figures, parse
 from nn_compression.channels import ChannelGroup, best_channels, channel_groups, importance, prune
 from nn_compression.latency.building import fitted_scale, random_designs
 from nn_compression.latency.network_latency import NetworkLatency
-from nn_compression.latency.table import ENGINES, LatencyTable
+from nn_compression.latency.table import ENGINES, Engine, LatencyTable
 from nn_compression.latency.whole import measure
 from nn_compression.zoo import ZOO
 
@@ -58,7 +58,8 @@ def main() -> int:
             for engine, latency in latencies.items():
                 whole = measure(smaller, example, engine).seconds
                 found[engine][number] = latency.raw_seconds(design), whole
-    for engine, bars in {"onnxruntime": (">= 0.95", "<= 10"), "eager": (">= 0.8", None)}.items():
+    bars_of: dict[Engine, tuple[str, str | None]] = {"onnxruntime": (">= 0.95", "<= 10"), "eager": (">= 0.8", None)}
+    for engine, bars in bars_of.items():
         raw, whole = found[engine][fitted:].T
         scale = fitted_scale(*found[engine][:fitted].T)
         name = NAMES[engine]

@@ -170,14 +170,14 @@ def latency(
 COMMANDS: tuple[Callable[..., None], ...] = (compress, latency)
 
 
-def resume_run(folder: Path, jobs: int, *, json: bool) -> None:
+def resume_run(folder: Path, jobs: int, *, learning_rate: float | None, json: bool) -> None:
     """Go on with a compression; nothing that was evaluated or trained is repeated."""
     from nn_compression.run.compression import CompressionRun
     from nn_compression.run.narration import Narration
 
     narration = Narration(make_console(), quiet=json)
     with narration.doing("reading the network and its data"):
-        run = CompressionRun.reopen(folder)
+        run = CompressionRun.reopen(folder, learning_rate)
     _finish(run, jobs, narration, json=json)
 
 

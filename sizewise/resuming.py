@@ -22,11 +22,21 @@ _SHOWN = 4
 def resume(
     run: Annotated[Path, typer.Argument(help="The folder of a run.")],
     jobs: Jobs = 0,
+    lr: Annotated[
+        float | None,
+        typer.Option(min=1e-12, help="Of a compression: another learning rate from now on.", show_default=False),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Go on with a run that was stopped, killed or cut off; nothing that was evaluated or trained is repeated."""
-    go_on = circuit_commands.resume_run if _kind(run) in _CIRCUITS else network_commands.resume_run
-    go_on(run, jobs, json=json)
+    if _kind(run) in _NETWORKS:
+        network_commands.resume_run(run, jobs, learning_rate=lr, json=json)
+        return
+    if lr is not None:
+        from automl_core.errors import InputError
+
+        raise InputError("a circuit is not trained", place="--lr", remedy="leave it out")
+    circuit_commands.resume_run(run, jobs, json=json)
 
 
 def _kind(folder: Path) -> str:

@@ -8,12 +8,13 @@ result. What lies between two states is kept too: trainings by epoch, searches b
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,12 @@ from nn_compression.run.measuring import figures_of, timed_in_turn
 from nn_compression.run.narration import Narrator
 from nn_compression.run.outcome import Figures, Outcome, Reached
 from nn_compression.run.plan import Stage
+from nn_compression.run.refusals import refuse_hopeless
 from nn_compression.run.settings import Settings, settings_of
 from nn_compression.run.stage import POINT, StageRun, read_search
 from nn_compression.training.devices import best_device
+from nn_compression.training.loop import Diverged, NotFinite
+from nn_compression.training.schedule import Schedule
 
 __all__ = ["RESULT", "CompressionRun"]
 
@@ -99,7 +103,7 @@ class CompressionRun:
         settings = asked.settled()
         settings.check()
         data = load_data(settings.data or "", settings.seed)
-        check_budget(settings, data)
+        refuse_hopeless(settings, data)
         facts = {
             "kind": "compression",
             "command": command,
@@ -113,8 +117,12 @@ class CompressionRun:
         return cls(folder, Record.begin(folder / RECORD, facts), settings, data)
 
     @classmethod
-    def reopen(cls, folder: Path) -> CompressionRun:
+    def reopen(cls, folder: Path, learning_rate: float | None = None) -> CompressionRun:
         """Open a run to go on with it.
+
+        Args:
+            folder: of the run.
+            learning_rate: of all training from now on, a fifth of it after the search; ``None``: as before.
 
         Raises:
             RecordError: there is none, its data or weights have changed since, or it began in another folder.
@@ -135,7 +143,19 @@ class CompressionRun:
                 place=str(folder),
                 remedy="undo the change, or begin a new run",
             )
-        return cls(folder, record, settings, data)
+        run = cls(folder, record, settings, data)
+        if learning_rate is not None:
+            run._learn_at(learning_rate)
+        return run
+
+    def _learn_at(self, rate: float) -> None:
+        """Change the learning rate of what is not trained yet; a training on its way begins anew."""
+        self.settings = replace(self.settings, learning_rate=rate)
+        self.record.write_fact("settings", asdict(self.settings))
+        self.record.write_fact("relearned", f"resumed with --lr {rate:g}, at which training went on")
+        for stage in self.plan.stages:
+            if not self._done(stage):
+                self._tidy(self._folder_of(stage))
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -145,7 +165,8 @@ class CompressionRun:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was decided on the way."""
-        return self.data.notes
+        relearned = self.facts.get("relearned")
+        return self.data.notes if relearned is None else (*self.data.notes, relearned)
 
     @property
     def headline(self) -> tuple[str, ...]:
@@ -178,8 +199,9 @@ class CompressionRun:
             self._base(narrator)
             before = self._before(narrator)
             for stage in self.plan.stages:
-                if not (self._folder_of(stage) / "model.json").is_file():
-                    self._stage(stage, before, narrator).run(jobs, narrator)
+                if not self._done(stage):
+                    with self._how_to_go_on():
+                        self._stage(stage, before, narrator).run(jobs, narrator)
                     self._tidy(self._folder_of(stage))
         return self._result(before, narrator)
 
@@ -203,6 +225,19 @@ class CompressionRun:
                 self.record.close()
                 shutil.rmtree(self.folder, ignore_errors=True)
             raise
+
+    @contextmanager
+    def _how_to_go_on(self) -> Iterator[None]:
+        """A training that fails after a search says what is kept, and how the run goes on from there."""
+        try:
+            yield
+        except NotFinite as error:
+            command = f"sizewise resume {shlex.quote(str(self.folder))}"
+            remedy = f"{error.remedy}; what was searched is kept, `{command}` then goes on from it"
+            if isinstance(error, Diverged):
+                rate = self._finetuning.learning_rate / 10
+                remedy = f"what was searched is kept: `{command} --lr {rate:.2g}` goes on with a lower learning rate"
+            raise type(error)(error.problem, place=error.place, remedy=remedy) from error
 
     def _base(self, narrator: Narrator) -> None:
         """The first state."""
@@ -241,6 +276,13 @@ class CompressionRun:
     def _folder_of(self, stage: Stage) -> Path:
         return self.folder / stage.method
 
+    def _done(self, stage: Stage) -> bool:
+        return (self._folder_of(stage) / "model.json").is_file()
+
+    @property
+    def _finetuning(self) -> Schedule:
+        return finetuning(self.settings.source, self.data.task.name, self.settings.finetune_epochs)
+
     def _stage(self, stage: Stage, before: Figures, narrator: Narrator) -> StageRun:
         """A stage, from the state before it."""
         place = self.plan.stages.index(stage)
@@ -249,7 +291,6 @@ class CompressionRun:
         folder.mkdir(exist_ok=True)
         reference = NetworkReference(settings.data or "", saved=source, seed=settings.seed)
         teacher = load_saved(self.folder / _BASE) if settings.distill else None
-        schedule = finetuning(settings.source, self.data.task.name, settings.finetune_epochs)
         return StageRun(
             stage=stage,
             designs=designs_of(stage.method, reference, settings),
@@ -258,7 +299,7 @@ class CompressionRun:
             before=before,
             budget=settings.search_budget,
             optimizer=settings.optimizer,
-            finishing=Finishing(self.data, schedule, settings.seed, folder, teacher),
+            finishing=Finishing(self.data, self._finetuning, settings.seed, folder, teacher),
             policy=None if settings.policy is None else Path(settings.policy),
         )
 
@@ -328,27 +369,6 @@ class CompressionRun:
         """What was kept of each layer."""
         base, floats, example = load_saved(self.folder / _BASE), in_floats(model), self.data.example_input
         return kept_layers((trace(base, example), base), (trace(floats, example), floats), spec.bits)
-
-
-def check_budget(settings: Settings, data: SettledData) -> None:
-    """Refuse, before anything is made, a network that cannot be traced or is untrained, and a budget out of reach.
-
-    A latency is out of reach only once it was measured: that is left to the run.
-
-    Raises:
-        InputError: what cannot be done, and what to do.
-    """
-    source, stage = settings.source, settings.plan.stages[0]
-    if not source.train_epochs:
-        refuse_untrained(load_base(source), data, source)
-    weights = None if source.weights is None else Path(source.weights)
-    reference = NetworkReference(source.data, source.model, weights, seed=source.seed)
-    designs = designs_of(stage.method, reference, settings)
-    if stage.metric != "latency" or stage.modelled:
-        whole = designs.problem(CostLimit(stage.metric, 1.0))
-        limit = stage.bound(whole.base_cost)
-        if limit is not None:
-            designs.problem(limit)
 
 
 def _digests(settings: Settings, data: SettledData) -> dict[str, str]:

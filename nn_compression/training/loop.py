@@ -28,16 +28,21 @@ from nn_compression.training.checkpoint import (
 )
 from nn_compression.training.devices import best_device, laid_out, memory_told, placed
 from nn_compression.training.evaluation import evaluate, evaluate_loss, outputs_of
+from nn_compression.training.finite import broken_weights, named_break
 from nn_compression.training.schedule import Schedule
 
-__all__ = ["Diverged", "Epoch", "History", "Schedule", "evaluate", "evaluate_loss", "train"]
+__all__ = ["Diverged", "Epoch", "History", "NotFinite", "Schedule", "evaluate", "evaluate_loss", "train"]
 
 _LOOKED_AT = 32
 """Steps between looks at the loss on a card, which must be waited for."""
 
 
-class Diverged(InputError):
-    """The loss is not a number any more."""
+class NotFinite(InputError):
+    """The loss is not a number."""
+
+
+class Diverged(NotFinite):
+    """... any more: what it is taken of is finite, so that the steps were too large."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,8 @@ def train(
         device: where; by default CUDA where there is a card.
 
     Raises:
-        Diverged: the loss is not a number; with the epoch, the learning rate and what to do.
+        NotFinite: the loss is not a number; with the epoch, the cause and what to do.
+        Diverged: it was one, and the steps were too large; with the learning rate.
         InputError: the checkpoint is of another training or damaged, the task has no use for a teacher, or memory runs
             out.
     """
@@ -133,6 +139,7 @@ class _Course:
         self._teacher, self._after_step, self._place = teacher, after_step, place
         self._optimizer = _optimizer(model, schedule)
         self._train = data.train.to(place)
+        self._broken_weights = broken_weights(model)
 
     def resume(self, standing: Standing) -> None:
         """Go back to where a training stood."""
@@ -179,19 +186,20 @@ class _Course:
             self._kept = {name: tensor.clone() for name, tensor in self._model.state_dict().items()}
 
     def _pass(self, number: int, generator: torch.Generator) -> tuple[float, float]:
-        total, steps, rate = torch.zeros((), device=self._place), 0, 0.0
+        total, steps, rate, time = torch.zeros((), device=self._place), 0, 0.0, float(number - 1)
         expected = -(-len(self._train) // self._schedule.batch)
         every = 1 if self._place.type == "cpu" else _LOOKED_AT
         for inputs, targets in self._train.batches(self._schedule.batch, generator):
-            rate = self._schedule.rate(number - 1 + min(steps / expected, 1.0))
+            time = number - 1 + min(steps / expected, 1.0)
+            rate = self._schedule.rate(time)
             if self._data.augment is not None:
                 with blaming("altering training inputs"):
                     inputs = self._data.augment(inputs, generator)
             total += self._step(laid_out(inputs, self._place), targets.to(self._place), rate)
             steps += 1
-            if steps % every == 0:
-                self._look(float(total), number, rate)
-        self._look(float(total), number, rate)
+            if steps % every == 0 or steps == 1:
+                self._look(float(total), time)
+        self._look(float(total), time)
         return float(total) / max(steps, 1), rate
 
     def _step(self, inputs: Tensor, targets: Tensor, rate: float) -> Tensor:
@@ -218,14 +226,26 @@ class _Course:
         soft = task.soft_loss(outputs, taught, schedule.temperature)
         return (1 - schedule.teacher_share) * loss + schedule.teacher_share * soft
 
-    def _look(self, total: float, number: int, rate: float) -> None:
+    def _look(self, total: float, time: float) -> None:
+        """Go on where the loss is a number.
+
+        Raises:
+            NotFinite: it is none, and why.
+        """
         if math.isfinite(total):
             return
-        remedy = f"lower the learning rate (--lr {self._schedule.learning_rate / 10:.2g}), or limit the gradient's norm"
-        if number == 1:
-            remedy += "; if that does not help, look for inputs or weights that are no numbers"
-        problem = f"the loss is {total} in epoch {number} of {self._schedule.epochs}, at a learning rate of {rate:.3g}"
-        raise Diverged(problem, place="training", remedy=remedy)
+        schedule = self._schedule
+        highest = schedule.rate(min(time, schedule.warmup))
+        problem = f"the loss is {total} in epoch {int(time) + 1} of {schedule.epochs}"
+        slower = f"lower the learning rate (--lr {highest / 10:.2g})"
+        if found := named_break(self._data.train, self._broken_weights):
+            remedy = f"correct them (torch.isfinite finds them); where the network takes care of them, {slower}"
+            raise NotFinite(f"{problem}: {found}", place="training", remedy=remedy)
+        if time == 0:
+            remedy = "inputs, targets and weights are finite: see what the network and its loss make of them"
+            raise NotFinite(f"{problem}, before the first step", place="training", remedy=remedy)
+        remedy = f"{slower}, or limit the gradient's norm"
+        raise Diverged(f"{problem}, at a learning rate of up to {highest:.3g}", place="training", remedy=remedy)
 
 
 def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:

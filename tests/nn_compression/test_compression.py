@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -25,7 +27,7 @@ from nn_compression.run.compression import CompressionRun
 from nn_compression.run.deliverables import load_compressed
 from nn_compression.run.settings import Settings
 from nn_compression.training.evaluation import evaluate
-from nn_compression.training.loop import Epoch, Schedule, train
+from nn_compression.training.loop import Diverged, Epoch, Schedule, train
 
 
 class Listener:
@@ -287,3 +289,81 @@ def test_a_training_that_diverges_leaves_no_folder(tmp_path: Path, settings: Set
         run.execute(1, Listener())
     assert "--lr" in (caught.value.remedy or "")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_training_that_diverges_after_the_search_goes_on_with_a_lower_rate(
+    tmp_path: Path, settings: Settings
+) -> None:
+    asked = replace(settings, evaluations="4", finetune_epochs=2, learning_rate=1e20)
+    run = begun(tmp_path / "run", asked)
+    with pytest.raises(Diverged) as caught:
+        run.execute(1, Listener())
+    command, rate = re.fullmatch(r".*`(sizewise resume .*) --lr (\S+)`.*", caught.value.remedy or "").groups()  # type: ignore[union-attr]
+    assert command == f"sizewise resume {tmp_path / 'run'}" and float(rate) < 1e20
+    with pytest.raises(Diverged):
+        CompressionRun.reopen(tmp_path / "run").execute(1, Listener())
+    resumed = CompressionRun.reopen(tmp_path / "run", 0.05).execute(1, Listener("search"))  # nothing is searched again
+    assert any("--lr 0.05" in note for note in resumed.notes)
+    begun(tmp_path / "other", replace(asked, learning_rate=0.05)).execute(1, Listener())
+    assert (tmp_path / "run/model.swnn").read_bytes() == (tmp_path / "other/model.swnn").read_bytes()
+
+
+BROKEN = """
+from dataclasses import replace
+import torch
+from torch import nn
+from nn_compression.data import Data, Split
+from nn_compression.files.references import load_data
+
+def poisoned(name):
+    data = load_data("digits", 0)
+    splits = {each: getattr(data, each) for each in ("train", "validation", "test")}
+    inputs = splits[name].inputs.clone()
+    inputs[3, 0, 0, 0] = torch.nan
+    splits[name] = Split(inputs, splits[name].targets)
+    return Data(**splits, example_input=data.example_input, task="classification")
+
+def train(): return poisoned("train")
+def validation(): return poisoned("validation")
+def test(): return poisoned("test")
+
+class Careful(nn.Sequential):
+    def forward(self, images):
+        return super().forward(images.nan_to_num())
+
+def dead():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+    net[1].weight.data[0, 0] = torch.nan
+    return net
+
+def careful():
+    return Careful(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+"""
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_data_that_is_no_number_is_refused_unless_the_network_takes_care_of_it(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, split: str
+) -> None:
+    (tmp_path / "broken_digits.py").write_text(BROKEN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_digits", raising=False)
+    data = f"broken_digits:{split}"
+    for changed in ({"data": data}, {"data": data, "weights": None, "train_epochs": 2}):
+        with pytest.raises(InputError, match=r"1 of \d+ inputs hold NaN") as caught:
+            begun(tmp_path / "run", replace(settings, **changed))
+        assert caught.value.place == data and not (tmp_path / "run").exists()
+    begun(tmp_path / "run", Settings("broken_digits:careful", data, train_epochs=2))
+
+
+def test_weights_that_are_no_numbers_are_refused(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_weights.py").write_text(BROKEN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=r"NaN or infinity in '1\.weight'") as caught:
+        begun(tmp_path / "run", replace(settings, model="broken_weights:dead", weights=None, data="digits"))
+    assert caught.value.place == "broken_weights:dead" and not (tmp_path / "run").exists()

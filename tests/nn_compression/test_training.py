@@ -1,4 +1,5 @@
 import copy
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from nn_compression.data import Data, SettledData, Split, settled
 from nn_compression.files.references import load_data, load_model
 from nn_compression.tasks import Task, task_of
 from nn_compression.training.evaluation import evaluate
-from nn_compression.training.loop import Diverged, Epoch, History, train
+from nn_compression.training.loop import Diverged, Epoch, History, NotFinite, train
 from nn_compression.training.schedule import Schedule
 from nn_compression.zoo import ZOO
 
@@ -238,9 +239,66 @@ def test_of_metrics_that_should_be_low_the_lowest_is_kept() -> None:
 @pytest.mark.parametrize(("optimizer", "rate"), [("sgd", 1e20), ("adam", 1e30)])
 def test_a_loss_that_is_no_number_names_the_epoch_the_rate_and_what_to_do(optimizer: Any, rate: float) -> None:
     schedule = Schedule(4, rate, batch=16, optimizer=optimizer, decay="constant")
-    with pytest.raises(Diverged, match=r"the loss is (nan|inf) in epoch \d of 4, at a learning rate of 1e\+") as caught:
+    with pytest.raises(
+        Diverged, match=r"the loss is (nan|inf) in epoch \d of 4, at a learning rate of up to 1e\+"
+    ) as caught:
         train(a_net(), some_data(), schedule, seed=0)
     assert f"--lr {rate / 10:.2g}" in str(caught.value.remedy)
+
+
+def suggested(error: InputError) -> float:
+    """The learning rate that a remedy names."""
+    found = re.search(r"--lr ([\d.e+-]+)\)", error.remedy or "")
+    assert found, error.remedy
+    return float(found[1])
+
+
+@pytest.mark.parametrize("step", [2, 5, 11, 23])
+@pytest.mark.parametrize("schedule", [Schedule(2, 0.1, batch=5, warmup=1.0), Schedule(2, 0.1, batch=5)])
+def test_a_lower_rate_than_any_so_far_is_suggested(schedule: Schedule, step: int) -> None:
+    """Early in a warm-up a tenth of the schedule's highest rate is more than was used."""
+    data, steps, rates = some_data(), 0, list[float]()
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        nonlocal steps
+        rates.append(schedule.rate(steps / 12))
+        steps += 1
+        found = nn.functional.cross_entropy(outputs, targets)
+        return found * float("inf") if steps == step else found
+
+    with pytest.raises(Diverged, match=r"the loss is inf in epoch \d of 2, at a learning rate of up to") as caught:
+        train(a_net(), replace(data, task=replace(data.task, loss=loss)), schedule, seed=0)
+    assert suggested(caught.value) == pytest.approx(max(rates) / 10, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("inputs", "1 of 60 inputs hold NaN or infinity"),
+        ("targets", "1 of 64 targets hold NaN or infinity"),
+        ("weights", r"the weights hold NaN or infinity in '0\.weight'"),
+        ("loss", "before the first step"),
+    ],
+)
+def test_a_loss_that_never_was_a_number_names_what_is_none(what: str, said: str) -> None:
+    data, model = some_data(), a_net()
+    if what == "inputs":
+        inputs = data.train.inputs.clone()
+        inputs[7, 0, 1, 1] = torch.nan
+        data = replace(data, train=Split(inputs, data.train.targets))
+    elif what == "targets":
+        data, model = lines(), a_line()
+        targets = data.train.targets.clone()
+        targets[3] = torch.inf
+        data = replace(data, train=Split(data.train.inputs, targets))
+    elif what == "weights":
+        model[0].weight.data[0, 0, 0, 0] = torch.nan
+    else:
+        data = replace(data, task=replace(data.task, loss=lambda outputs, targets: outputs.sum().abs().neg().log()))
+    with pytest.raises(NotFinite, match=f"the loss is (nan|inf) in epoch 1 of 3.*{said}") as caught:
+        train(model, data, Schedule(3, 0.1, batch=16), seed=0)
+    assert not isinstance(caught.value, Diverged)
+    assert what == "loss" or suggested(caught.value) == 0.01  # for a network that takes care of NaN itself
 
 
 def test_a_student_follows_its_teacher_where_the_labels_are_noise() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from automl_core.errors import RecordError
+from automl_core.errors import InputError, RecordError
 from automl_core.record import Record
 from automl_core.runs import RECORD
 from circuits import commands as circuit_commands
@@ -23,13 +23,19 @@ def test_the_field_of_the_record_goes_on(
     went = []
     for name, commands in (("circuits", circuit_commands), ("networks", network_commands)):
 
-        def go_on(folder: Path, jobs: int, *, json: bool, name: str = name) -> None:
-            went.append((name, folder, jobs, json))
+        def go_on(folder: Path, jobs: int, *, json: bool, name: str = name, learning_rate: float | None = None) -> None:
+            went.append((name, folder, jobs, json, learning_rate))
 
         monkeypatch.setattr(commands, "resume_run", go_on)
     Record.begin(tmp_path / RECORD, {"kind": kind}).close()
     resume(tmp_path, 3, json=True)
-    assert went == [(field, tmp_path, 3, True)]
+    assert went == [(field, tmp_path, 3, True, None)]
+    if field == "networks":
+        resume(tmp_path, 3, lr=0.1)
+        assert went[1:] == [(field, tmp_path, 3, False, 0.1)]
+    else:
+        with pytest.raises(InputError, match="not trained"):
+            resume(tmp_path, 3, lr=0.1)
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -93,7 +93,9 @@ def compress(
     ] = None,
     policy: Annotated[
         Path | None,
-        typer.Option(help="What an agent learnt on another network: RUN/METHOD/policy of its run.", show_default=False),
+        typer.Option(
+            help="What an agent learnt on another network: its run, or RUN/METHOD/policy of it.", show_default=False
+        ),
     ] = None,
     seed: Seed = 0,
     jobs: Jobs = 0,
@@ -205,8 +207,9 @@ def _dry_run(settings: Settings, *, json: bool) -> None:
     """Show what could be done, and do nothing."""
     from nn_compression.run.prospect import prospect_of
 
-    console = make_console()
-    with shown(console, "reading the network and its data", quiet=json):
+    console, measures = make_console(), settings.measures_latency
+    words = "reading the network and its data" + (", and measuring latencies" if measures else "")
+    with shown(console, words, quiet=json):
         prospect = prospect_of(settings)
     if json:
         sys.stdout.write(json_text(prospect.as_json()))

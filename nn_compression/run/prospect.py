@@ -17,7 +17,7 @@ from nn_compression.graph.layer import Layer
 from nn_compression.problems.budget import METRICS, CostLimit
 from nn_compression.problems.network import NetworkReference
 from nn_compression.run.designs import designs_of
-from nn_compression.run.plan import BUDGETS, METHODS
+from nn_compression.run.plan import BUDGETS, METHODS, Stage
 from nn_compression.run.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Reachable:
         base: before.
         least: at the least; of bytes, as the search counts them, which a coded file comes close to.
         problem: why it cannot be told.
+        modelled: whether the figures are those of a model of some hardware.
     """
 
     method: str
@@ -43,6 +44,7 @@ class Reachable:
     base: float
     least: float
     problem: str | None = None
+    modelled: bool = False
 
     @property
     def share(self) -> float:
@@ -85,7 +87,8 @@ class Prospect:
         console.print(rows_table(columns, [_group_row(group) for group in self.groups], "couplings"))
         columns = ["method", "budget", "smallest", "of", "share"]
         console.print(rows_table(columns, [_reach_row(each) for each in self.reachable], "smallest budgets"))
-        say(console, *self.data.notes, "nothing was trained, searched or written")
+        written = ", but for the table of latencies" if self.settings.measures_latency else ""
+        say(console, *self.data.notes, f"nothing was trained, searched or written{written}")
 
     def _layer_rows(self) -> Iterator[list[str]]:
         whole = sum(layer.macs for layer in self.layers)
@@ -102,15 +105,18 @@ def _group_row(group: ChannelGroup) -> list[str]:
 
 
 def _reach_row(each: Reachable) -> list[str]:
+    budget = f"{each.metric}, modelled" if each.modelled else each.metric
     if each.problem is not None:
-        return [each.method, each.metric, each.problem, "", ""]
+        return [each.method, budget, each.problem, "", ""]
     unit = METRICS[each.metric]
     amounts = [f"{v:,.0f} {unit}" if unit in ("MACs", "bytes") else f"{v:.4g} {unit}" for v in (each.least, each.base)]
-    return [each.method, each.metric, *amounts, f"{each.share:.1%}"]
+    return [each.method, budget, *amounts, f"{each.share:.1%}"]
 
 
 def prospect_of(asked: Settings) -> Prospect:
-    """Read a network and its data, and see how far each method could bring it down. Nothing is trained or measured.
+    """Read a network and its data, and see how far each method could bring it down. Nothing is trained.
+
+    A latency is measured, which takes minutes, only where the budget is one: into the table that the run then uses.
 
     Raises:
         InputError: something of it cannot be used.
@@ -127,15 +133,17 @@ def prospect_of(asked: Settings) -> Prospect:
         for method in METHODS
         if method not in ("all", "deep")
         for metric in BUDGETS[method]
-        if (method, metric) != ("channels", "latency")  # is measured, which takes minutes
+        if (method, metric) != ("channels", "latency") or settings.measures_latency
     ]
     groups = network.groups(settings.keep, settings.round_to)
     return Prospect(settings, data, network.graph.layers, groups, tuple(reachable))
 
 
 def _reachable(method: Any, metric: str, reference: NetworkReference, settings: Settings) -> Reachable:
+    limit = CostLimit(metric, 1.0)
+    modelled = Stage(method, limit).modelled
     try:
-        problem = designs_of(method, reference, settings).problem(CostLimit(metric, 1.0))
+        problem = designs_of(method, reference, settings).problem(limit)
     except InputError as error:
-        return Reachable(method, metric, float("nan"), float("nan"), error.problem)
-    return Reachable(method, metric, problem.base_cost, problem.legal.reachable)
+        return Reachable(method, metric, float("nan"), float("nan"), error.problem, modelled)
+    return Reachable(method, metric, problem.base_cost, problem.legal.reachable, modelled=modelled)

@@ -43,7 +43,7 @@ def refuse_hopeless(settings: Settings, data: SettledData) -> None:
     weights = None if source.weights is None else Path(source.weights)
     reference = NetworkReference(source.data, source.model, weights, seed=source.seed)
     designs = designs_of(stage.method, reference, settings)
-    if stage.metric != "latency" or stage.modelled:
+    if not settings.measures_latency:
         whole = designs.problem(CostLimit(stage.metric, 1.0))
         limit = stage.bound(whole.base_cost)
         if limit is not None:

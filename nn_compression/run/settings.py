@@ -139,6 +139,12 @@ class Settings:
         return Budget.parse(self.evaluations)
 
     @property
+    def measures_latency(self) -> bool:
+        """Whether the budget is a latency measured here, not one modelled for some hardware."""
+        stage = self.plan.stages[0]
+        return stage.metric == "latency" and not stage.modelled
+
+    @property
     def name(self) -> str:
         """What a run of it is called."""
         return re.sub(r"[^A-Za-z0-9._-]+", "-", (self.model or "").rpartition(":")[2]) or "network"

@@ -74,6 +74,23 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_dry_run_for_a_latency_shows_the_least_that_the_run_itself_accepts(tmp_path: Path) -> None:
+    words = ("compress", "--table", "table.json", "--train-epochs", 1, "--lr", 0.05, "--budget")
+    run = sizewise(tmp_path, *words, "latency=0.6", "--dry-run", "--json")
+    assert run.status == 0, run
+    found = json.loads(run.out)["reachable"]
+    least = {(each["method"], each["modelled"]): each for each in found if each["metric"] == "latency"}
+    assert set(least) == {("channels", False), ("bits", True)}
+    channels = least["channels", False]
+    assert 0 < channels["least"] <= channels["base"] < 1e-3
+    refused = sizewise(
+        tmp_path, *words, f"latency={channels['share'] / 2:.4f}"
+    )  # the table is there: nothing is timed anew
+    assert refused.status == 2 and f"can be brought to {channels['least']:.4g}" in refused.err, refused
+    plain = sizewise(tmp_path, "compress", "--dry-run", "--json")
+    assert ("channels", "latency") not in {(e["method"], e["metric"]) for e in json.loads(plain.out)["reachable"]}
+
+
 @pytest.mark.parametrize(
     ("words", "problem", "remedy"),
     [

@@ -51,7 +51,7 @@ def _rows(outcome: Outcome) -> Iterator[tuple[str, str, str, str]]:
     for name, engine in (("eager", "torch, eager"), ("onnx", "ONNX Runtime")):
         old_time, new_time = getattr(before, name), getattr(after, name)
         timed = old_time is not None and new_time is not None
-        ratio = _ratio(old_time.seconds, new_time.seconds, "as fast as before") if timed else ""
+        ratio = _ratio(old_time.seconds, new_time.seconds) if timed else ""
         yield f"latency, {engine}", _timing(old_time), _timing(new_time), ratio
 
 
@@ -68,18 +68,12 @@ def _figure(value: float) -> str:
     return f"{value:.2f}" if abs(value) >= 10 else f"{value:.4f}"
 
 
-def _ratio(before: float, after: float, same: str = "as before") -> str:
-    """How much less it is: ``4.2x less``; more where it grew.
-
-    Args:
-        before: above 0; otherwise there is no ratio.
-        after: likewise.
-        same: what is said of a change that does not show in three digits.
-    """
+def _ratio(before: float, after: float) -> str:
+    """How much less it is: ``4.2x less``; more where it grew; ``as before`` where three digits show no change."""
     if not after or not before:
         return ""
     ratio = f"{max(before, after) / min(before, after):.3g}x"
-    return same if ratio == "1x" else f"{ratio} {'less' if before > after else 'more'}"
+    return "as before" if ratio == "1x" else f"{ratio} {'less' if before > after else 'more'}"
 
 
 def search_table(outcome: Outcome) -> Table:

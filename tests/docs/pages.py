@@ -57,4 +57,5 @@ def show(text: str, folder: Path, home: Path) -> str:
 
 
 def _wild(line: str) -> str:
-    return ".*".join(re.escape(part) for part in line.split("..."))
+    """Columns are as wide as what was measured: two blanks stand for as many as there are."""
+    return re.sub(r"(?:\\ ){2,}", " {2,}", ".*".join(re.escape(part) for part in line.split("...")))

@@ -19,7 +19,7 @@ from automl_core.problem import Problem, Repairing
 from automl_core.record import Record
 from automl_core.space import Point
 from automl_core.specs import Specs
-from automl_core.study import BATCH, Study, evaluation_seed
+from automl_core.study import BATCH, StopReason, Study, evaluation_seed
 
 __all__ = ["Found", "Search"]
 
@@ -36,12 +36,14 @@ class Found:
         optimizer: what searched, in words.
         reason: why that one.
         seconds: wall time, interruptions left out.
+        ended: why.
     """
 
     study: Study
     optimizer: str
     reason: str
     seconds: float
+    ended: StopReason
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,13 @@ class Search:
                 study = Study(
                     self.problem, self.specs, pool, record, seed=facts["seed"], budget=budget, progress=progress
                 )
-                study.run(optimizer, stop="budget", batch=facts["batch"])
+                ended = study.run(optimizer, stop="budget", batch=facts["batch"])
             if keep is not None and isinstance(optimizer, Transferable):
                 keep.mkdir(parents=True, exist_ok=True)
                 optimizer.save(keep)
             if "seconds" not in record.facts():
                 record.write_fact("seconds", study.elapsed)
-            return Found(study, facts["words"], facts["reason"], float(record.facts()["seconds"]))
+            return Found(study, facts["words"], facts["reason"], float(record.facts()["seconds"]), ended)
 
     def _optimizer(self, name: str, seed: int, budget: Budget) -> Optimizer:
         optimizer = make(name, self.problem.space, self.specs, seed, budget)

@@ -167,8 +167,11 @@ class StageRun:
         first = Search(self.records("study"), searched, searched.specs, self.optimizer, self.budget, seed, self.policy)
         with narrator.searching(f"{limits.method}: {self.optimizer}") as progress:
             found = first.run(jobs, progress, keep=self.folder / "policy")
-        spent = Budget(found.study.spent)
-        second = Search(self.records("random"), searched, searched.specs, "random", spent, seed)
+        if found.ended == "exhausted":
+            spent = f"after {found.study.spent} evaluations"
+            narrator.say(f"{limits.method}: no design is new {spent}; the search ends early")
+        as_many = Budget(found.study.spent)
+        second = Search(self.records("random"), searched, searched.specs, "random", as_many, seed)
         with narrator.searching(f"{limits.method}: random designs, as many") as progress:
             drawn = second.run(jobs, progress)
 

@@ -367,3 +367,14 @@ def test_weights_that_are_no_numbers_are_refused(
     with pytest.raises(InputError, match=r"NaN or infinity in '1\.weight'") as caught:
         begun(tmp_path / "run", replace(settings, model="broken_weights:dead", weights=None, data="digits"))
     assert caught.value.place == "broken_weights:dead" and not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_search_that_finds_no_new_design_ends_early_and_says_so(tmp_path: Path, settings: Settings) -> None:
+    few = replace(settings, keep=("conv1", "conv2"), round_to=8, budget="macs=0.9", evaluations="60")
+    listener = Listener()
+    outcome = begun(tmp_path / "run", few).execute(1, listener)
+    assert outcome.met
+    spent = outcome.searches[0].evaluations
+    assert spent < 60
+    assert f"channels: no design is new after {spent} evaluations; the search ends early" in listener.said

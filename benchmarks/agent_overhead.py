@@ -7,7 +7,6 @@ The training of the model of metrics is timed apart and shown beside it. Process
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from automl_core.agent.model import MetricModel
 from automl_core.budget import Budget
 from automl_core.optimizers import make
 from automl_core.testing import Rosenbrock, trial_of
-from figures import Args, Figures, parse
+from figures import Args, Figures, parse, run
 
 BATCH, VARIABLES = 8, 20
 
@@ -80,4 +79,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

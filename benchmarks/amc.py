@@ -26,7 +26,7 @@ from torch import nn
 from automl_core.crew import Failed, each
 from automl_core.one_thread import one_thread
 from automl_core.space import Point
-from figures import ROOT, Args, Figures, parse
+from figures import ROOT, Args, Figures, parse, run
 from networks import best_point, trained_network
 from nn_compression.channels.recalibration import recalibrate
 from nn_compression.files.references import zoo_model
@@ -133,7 +133,7 @@ def trained(task: Task, problem: ChannelProblem, name: str, point: Point) -> Arm
         return Arm(float(kept["macs"]), float(kept["searched"]), kept["correct"])
 
 
-def run(task: Task) -> dict[str, Arm]:
+def arms_of(task: Task) -> dict[str, Arm]:
     """All arms of a network under one seed; the whole network is one of them."""
     with one_thread():
         problem = problem_of(task)
@@ -187,7 +187,7 @@ def main() -> int:
     seeds = range(args.seed, args.seed + args.seeds)
     tasks = [Task(network, seed, args) for network in args.networks.split(",") for seed in seeds]
     table, found = Figures(args), {}
-    for task, answer in each(run, tasks, args.jobs or len(os.sched_getaffinity(0))):
+    for task, answer in each(arms_of, tasks, args.jobs or len(os.sched_getaffinity(0))):
         if isinstance(answer, Failed):
             sys.exit(f"{task.network}, seed {task.seed}: {answer.reason}")
         found[task.network, task.seed] = answer
@@ -200,4 +200,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -8,7 +8,6 @@ is told and drawn, by the size of its kernel. A search is kept in --runs, and ne
 from __future__ import annotations
 
 import statistics
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +15,7 @@ from typing import Annotated
 from matplotlib.figure import Figure
 
 from automl_core.space import Point
-from figures import ROOT, Args, Figures, parse
+from figures import ROOT, Args, Figures, parse, run
 from networks import best_point, trained_network
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
@@ -99,4 +98,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

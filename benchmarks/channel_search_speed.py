@@ -7,7 +7,6 @@ ones, repaired. Each worker process has loaded the network and the data before t
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
 from typing import Annotated
@@ -17,7 +16,7 @@ import numpy as np
 from automl_core.errors import EvaluationError
 from automl_core.pool import Pool
 from automl_core.problem import Request
-from figures import Args, Figures, parse
+from figures import Args, Figures, parse, run
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
 from nn_compression.problems.channel_problem import ChannelProblem
@@ -74,4 +73,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 import os
 import statistics
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,7 +33,7 @@ from automl_core.report.comparison_tables import LEGEND, tables
 from automl_core.significance import holm, mann_whitney, ranks, superiority
 from automl_core.standings import Standings, standings
 from circuits.contest_entry import circuit_entry
-from figures import ROOT, Args, Figures, parse
+from figures import ROOT, Args, Figures, parse, run
 
 GOALS: Mapping[str, Mapping[str, Goal]] = {
     "five_transistor_ota": {"unity_gain_frequency": "maximize", "power": "minimize"},
@@ -338,4 +337,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,7 +35,7 @@ from compare_circuits import (
     study_cells,
     time_cells,
 )
-from figures import ROOT, Args, Figures, parse
+from figures import ROOT, Args, Figures, parse, run
 
 
 @dataclass(frozen=True)
@@ -107,4 +106,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

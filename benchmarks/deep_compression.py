@@ -8,7 +8,6 @@ those on the test images. What is done is kept in --runs and never done twice.
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch import nn
 
 from automl_core.one_thread import one_thread
 from automl_core.runs import write_whole
-from figures import ROOT, Args, Figures, parse
+from figures import ROOT, Args, Figures, parse, run
 from nn_compression.coding.codec import load_coded
 from nn_compression.data import SettledData
 from nn_compression.files.references import load_data, load_model
@@ -240,4 +239,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

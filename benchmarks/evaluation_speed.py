@@ -33,7 +33,7 @@ from circuits.problem import CircuitProblem
 from circuits.signoff import control_block
 from circuits.simulator import Simulator
 from circuits.specfile import read_spec
-from figures import ROOT, Args, Figures, parse
+from figures import ROOT, Args, Figures, parse, run
 
 SPEC = ROOT / "netlists" / "two_stage_op_amp" / "spec.yaml"
 TWO_MEASURES = ("gain", "unity_gain_frequency")
@@ -222,4 +222,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -9,7 +9,6 @@ images after it. The picture shows which bits each machine leaves to depthwise a
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from matplotlib.figure import Figure
 from automl_core.one_thread import one_thread
 from automl_core.runs import write_whole
 from automl_core.space import Point
-from figures import ROOT, Args, Figures, parse
+from figures import ROOT, Args, Figures, parse, run
 from networks import best_point, trained_network
 from nn_compression.problems.bits_problem import BitsProblem
 from nn_compression.problems.budget import CostLimit
@@ -147,4 +146,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

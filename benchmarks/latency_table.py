@@ -6,7 +6,6 @@ operators (eager torch) measured alone; one scale an engine is fitted on five ne
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -15,7 +14,7 @@ import torch
 from scipy.stats import spearmanr
 
 from automl_core.one_thread import one_thread
-from figures import Args, Figures, parse
+from figures import Args, Figures, parse, run
 from nn_compression.channels import ChannelGroup, best_channels, channel_groups, importance, prune
 from nn_compression.latency.building import fitted_scale, random_designs
 from nn_compression.latency.network_latency import NetworkLatency
@@ -83,4 +82,4 @@ def rms(errors: np.ndarray) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

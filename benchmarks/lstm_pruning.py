@@ -7,7 +7,6 @@ epoch on the validation text, and is judged on the test text. Trainings are kept
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ import torch
 from torch import nn
 
 from automl_core.one_thread import one_thread
-from figures import ROOT, Args, Figures, parse
+from figures import ROOT, Args, Figures, parse, run
 from nn_compression.coding.codec import encode
 from nn_compression.data import SettledData
 from nn_compression.files.references import load_data
@@ -168,4 +167,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import orjson
 
-from figures import ROOT, Args, Figures, parse
+from figures import ROOT, Args, Figures, parse, run
 from nn_compression.training.trained_weights import trained_weights
 
 
@@ -80,4 +80,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -8,7 +8,6 @@ scratch, the same seeds and evaluations. The reward to reach is the median of wh
 from __future__ import annotations
 
 import statistics
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +17,7 @@ from scipy.stats import mannwhitneyu
 
 from automl_core.budget import Budget
 from automl_core.problem import Trial
-from figures import ROOT, Args, Figures, parse
+from figures import ROOT, Args, Figures, parse, run
 from networks import trained_network
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
@@ -112,4 +111,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

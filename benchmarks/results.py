@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Annotated, Any
 
 import figures
 from automl_core.errors import InputError
-from figures import met_text, parse, value_text
+from figures import met_text, parse, run, value_text
 
 HEADER = """# Results
 
@@ -110,17 +109,16 @@ def page(files: Sequence[Path]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Writes the page; status 2 where a file cannot be used."""
+    """Writes the page.
+
+    Raises:
+        InputError: there is no result, or a file is none.
+    """
     args = parse(Args, __doc__, argv)
     files = sorted(args.results.glob("*.json"))
     if not files:
-        print(f"{args.results}: no results; run `make results`", file=sys.stderr)
-        return 2
-    try:
-        text = page(files)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return error.exit_status
+        raise InputError("no results", place=str(args.results), remedy="run `make results`")
+    text = page(files)
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text(text, encoding="utf-8")
     print(f"{args.output}: {len(files)} benchmarks")
@@ -128,4 +126,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

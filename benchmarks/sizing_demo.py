@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from figures import ROOT, Args, Figures, parse
+from figures import ROOT, Args, Figures, parse, run
 
 
 @dataclass(frozen=True)
@@ -61,4 +61,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -35,7 +35,7 @@ from circuits.earlier import earlier_trials
 from circuits.problem import CircuitProblem
 from circuits.specfile import read_spec
 from circuits.targetfile import read_targets
-from figures import ROOT, Args, Figures, parse
+from figures import ROOT, Args, Figures, parse, run
 
 FOLDER = ROOT / "netlists" / "two_stage_op_amp"
 SPEC, RANGES = FOLDER / "small_signal.yaml", FOLDER / "targets.yaml"
@@ -198,4 +198,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -25,7 +25,7 @@ from automl_core.study import Study
 from circuits.calibration import calibrate
 from circuits.problem import CircuitProblem
 from circuits.specfile import read_spec
-from figures import ROOT, Args, Figures, parse
+from figures import ROOT, Args, Figures, parse, run
 
 OP_AMP = ROOT / "netlists" / "two_stage_op_amp"
 MOVED = (
@@ -133,4 +133,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -18,12 +18,12 @@ from figures import Figure, Figures, parse
 
 SCRIPT = '''"""Says that two is small."""
 
-import sys
 from dataclasses import dataclass
 from typing import Annotated
 
 import figures
-from figures import Figures, parse
+from automl_core.errors import InputError
+from figures import Figures, parse, run
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Args(figures.Args):
 
 def main() -> int:
     args = parse(Args, __doc__)
+    if args.number < 0:
+        raise InputError(f"{args.number} is not counted", place="--number", remedy="count from 0")
     table = Figures(args)
     table.add("number", args.number, "<= 3")
     table.add("number squared", args.number**2)
@@ -42,7 +44,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)
 '''
 
 
@@ -94,6 +96,11 @@ def test_a_missed_bar_is_the_exit_status(tmp_path: Path) -> None:
     done = run_script(tmp_path, "--number", "4")
     assert done.returncode == 1
     assert done.stdout.splitlines()[1].split()[-1] == "no"
+
+
+def test_bad_input_is_told_without_a_traceback(tmp_path: Path) -> None:
+    done = run_script(tmp_path, "--number", "-1")
+    assert (done.returncode, done.stderr) == (2, "--number: -1 is not counted\n  count from 0\n")
 
 
 def test_help_says_what_each_option_is(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 import figures
 import results
+from automl_core.errors import InputError
 
 
 def write_result(folder: Path, name: str, value: float, command: str | None = None) -> Path:
@@ -46,25 +47,24 @@ def test_the_page_shows_every_result_with_when_and_on_what(tmp_path: Path) -> No
         ('{"command": "python x.py"}', "lacks figures, machine"),
     ],
 )
-def test_a_file_that_is_no_result_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, said: str
-) -> None:
+def test_a_file_that_is_no_result_is_named(tmp_path: Path, content: str, said: str) -> None:
     (tmp_path / "odd.json").write_text(content)
-    assert results.main(["--results", str(tmp_path), "--output", str(tmp_path / "page.md")]) == 2
-    message = capsys.readouterr().err
+    with pytest.raises(InputError) as told:
+        results.main(["--results", str(tmp_path), "--output", str(tmp_path / "page.md")])
+    message = str(told.value)
     assert "odd.json" in message and said in message and "run the benchmark again" in message
     assert not (tmp_path / "page.md").exists()
 
 
-def test_a_quick_run_is_no_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_quick_run_is_no_result(tmp_path: Path) -> None:
     write_result(tmp_path, "speed", 1.0, command="python benchmarks/speed.py --quick --seed 0")
-    assert results.main(["--results", str(tmp_path), "--output", str(tmp_path / "page.md")]) == 2
-    assert "quick run" in capsys.readouterr().err
+    with pytest.raises(InputError, match="quick run"):
+        results.main(["--results", str(tmp_path), "--output", str(tmp_path / "page.md")])
 
 
-def test_no_result_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert results.main(["--results", str(tmp_path), "--output", str(tmp_path / "page.md")]) == 2
-    assert "make results" in capsys.readouterr().err
+def test_no_result_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="make results"):
+        results.main(["--results", str(tmp_path), "--output", str(tmp_path / "page.md")])
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.04, "0.0 s"), (119.0, "119.0 s"), (125.4, "2 min 5 s")])

@@ -373,7 +373,7 @@ class CompressionRun:
 
 def _digests(settings: Settings, data: SettledData) -> dict[str, str]:
     """Checksums of all that a run depends on."""
-    splits = {"validation": data.validation, "test": data.test}
+    splits = {"training": data.train, "validation": data.validation, "test": data.test}
     found = {f"the {name} split": digest({"inputs": s.inputs, "targets": s.targets}) for name, s in splits.items()}
     return {**found, **settings.digest()}
 

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from automl_core.errors import InputError, RecordError
 from automl_core.runs import new_run_folder
 from automl_core.study import Study
+from nn_compression.files import references
 from nn_compression.files.model_files import load_saved
 from nn_compression.files.references import load_data, load_model
 from nn_compression.run import compression, deliverables
@@ -237,6 +238,36 @@ def test_weights_that_changed_are_told(tmp_path: Path, settings: Settings, weigh
     begun(tmp_path / "run", replace(settings, weights=str(own)))
     save_file({name: tensor + 1 for name, tensor in load_model("digits_net").state_dict().items()}, own)
     with pytest.raises(RecordError, match=r"own\.safetensors has changed"):
+        CompressionRun.reopen(tmp_path / "run")
+
+
+CHANGEABLE = """
+from nn_compression.data import Data, Split
+from nn_compression.files.references import load_data
+
+ADDED = {"training": 0, "validation": 0, "test": 0}
+
+def data():
+    found = load_data("digits", 0)
+    splits = {"training": found.train, "validation": found.validation, "test": found.test}
+    training, validation, test = (Split(split.inputs + ADDED[name], split.targets) for name, split in splits.items())
+    return Data(training, validation, test, found.example_input, "classification")
+"""
+
+
+@pytest.mark.parametrize("split", ["training", "validation", "test"])
+def test_a_split_that_changed_is_told(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, split: str
+) -> None:
+    name = f"changeable_{split}"
+    (tmp_path / f"{name}.py").write_text(CHANGEABLE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    begun(tmp_path / "run", replace(settings, data=f"{name}:data"))
+    CompressionRun.reopen(tmp_path / "run")
+    sys.modules[name].ADDED[split] = 1
+    references._loaded.cache_clear()  # as in another process
+    with pytest.raises(RecordError, match=f"the {split} split has changed"):
         CompressionRun.reopen(tmp_path / "run")
 
 

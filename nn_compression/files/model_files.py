@@ -27,6 +27,8 @@ _FORMAT = 1
 _SPEC, _WEIGHTS = "model.json", "model.safetensors"
 _PICKLES = (b"PK\x03\x04", b"\x80\x02")
 """How files of ``torch.save`` begin."""
+_COUNT = "num_batches_tracked"
+"""Of a batch normalisation, which files of older torch do not hold."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,8 +149,11 @@ def load_weights(model: nn.Module, path: Path) -> None:
 def check_state(model: nn.Module, tensors: Mapping[str, Tensor], place: str, remedy: str) -> None:
     """That tensors are a network's, all of them, and numbers.
 
+    Counts of batches may be missing, as torch takes it, and infinity stands where the network itself has it (a mask of
+    attention).
+
     Args:
-        model: the network.
+        model: the network, with its initial weights.
         tensors: by their names in its state dict.
         place: where they come from, for the error.
         remedy: what to do.
@@ -162,7 +167,8 @@ def check_state(model: nn.Module, tensors: Mapping[str, Tensor], place: str, rem
             shapes = f"{_shape(tensors[name])} in the file, {_shape(tensor)} in the network"
             raise InputError(f"these are weights of another network: {name!r} is {shapes}", place=place, remedy=remedy)
     present = {tensor.data_ptr() for name, tensor in state.items() if name in tensors and tensor.numel()}
-    missing = [name for name, tensor in state.items() if name not in tensors and tensor.data_ptr() not in present]
+    needed = {name: tensor for name, tensor in state.items() if name.rpartition(".")[2] != _COUNT}
+    missing = [name for name, tensor in needed.items() if name not in tensors and tensor.data_ptr() not in present]
     if missing:
         problem = (
             f"these are weights of another network: {missing[0]!r}, {_shape(state[missing[0]])}, is not in the file"
@@ -174,7 +180,7 @@ def check_state(model: nn.Module, tensors: Mapping[str, Tensor], place: str, rem
         problem = f"these are weights of another network: it has no {name!r}, {_shape(tensors[name])} in the file"
         raise InputError(problem, place=place, remedy=remedy)
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+        if tensor.is_floating_point() and not bool((tensor.isfinite() | (tensor == state[name])).all()):
             problem = f"{name!r} holds values that are no numbers"
             raise InputError(problem, place=place, remedy="train the network again, with a lower learning rate")
 

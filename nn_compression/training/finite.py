@@ -16,9 +16,12 @@ def broken_examples(split: Split) -> Tensor:
 
 
 def broken_weights(model: nn.Module) -> str | None:
-    """The first tensor of the state dict that holds NaN or infinity; ``None`` where all are finite."""
-    state = model.state_dict().items()
-    return next((name for name, tensor in state if bool(_broken(tensor.reshape(1, -1)))), None)
+    """The first parameter that holds NaN or infinity, or buffer that holds NaN; ``None`` where there is none.
+
+    Infinity in a buffer is a mask of attention.
+    """
+    weights = next((name for name, each in model.named_parameters() if not bool(each.isfinite().all())), None)
+    return weights or next((name for name, each in model.named_buffers() if bool(each.isnan().any())), None)
 
 
 def named_break(split: Split, weights: str | None) -> str | None:

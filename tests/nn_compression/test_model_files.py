@@ -186,6 +186,37 @@ def test_weights_of_another_network_are_refused_whole(
     assert all(tensor.equal(before[name]) for name, tensor in model.state_dict().items())
 
 
+class Masked(nn.Linear):
+    """A network with a causal mask, as transformers have one."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 3)
+        self.register_buffer("mask", torch.full((3, 3), -torch.inf).triu(1))
+
+
+def test_infinity_stands_where_the_network_has_it_itself(tmp_path: Path) -> None:
+    source, target = Masked(), Masked()
+    save_file(source.state_dict(), tmp_path / "w.safetensors")
+    load_weights(target, tmp_path / "w.safetensors")
+    assert target.weight.equal(source.weight)
+    for wrong in (torch.inf, torch.nan):
+        mask = source.mask.clone()
+        mask[0, 1] = wrong
+        save_file(source.state_dict() | {"mask": mask}, tmp_path / "w.safetensors")
+        with pytest.raises(InputError, match="'mask' holds values that are no numbers"):
+            load_weights(target, tmp_path / "w.safetensors")
+
+
+def test_weights_without_counts_of_batches_are_taken_as_torch_takes_them(tmp_path: Path) -> None:
+    source, target = a_net(0), a_net(1)
+    file = {name: tensor for name, tensor in source.state_dict().items() if "num_batches" not in name}
+    assert len(file) < len(source.state_dict())
+    a_net(1).load_state_dict(dict(file))  # strict
+    save_file(file, tmp_path / "w.safetensors")
+    load_weights(target, tmp_path / "w.safetensors")
+    assert target(IMAGE).equal(source(IMAGE))
+
+
 def test_a_pickle_is_refused_unread(tmp_path: Path) -> None:
     torch.save(a_net().state_dict(), tmp_path / "w.pt")
     (tmp_path / "w.pkl").write_bytes(pickle.dumps({"a": 1}, protocol=2))

@@ -246,6 +246,16 @@ def test_a_loss_that_is_no_number_names_the_epoch_the_rate_and_what_to_do(optimi
     assert f"--lr {rate / 10:.2g}" in str(caught.value.remedy)
 
 
+def test_an_infinite_mask_is_not_the_cause_of_a_training_that_diverges() -> None:
+    class Masked(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(3, 1)
+            self.register_buffer("mask", torch.full((3, 3), -torch.inf).triu(1))
+
+    with pytest.raises(Diverged):
+        train(Masked(), lines(), Schedule(3, 1e20, batch=16), seed=0)
+
+
 def suggested(error: InputError) -> float:
     """The learning rate that a remedy names."""
     found = re.search(r"--lr ([\d.e+-]+)\)", error.remedy or "")

@@ -191,7 +191,7 @@ class Study:
     def _settle(self, candidates: list[_Candidate], checkpoint: bytes | None) -> None:
         """Turn new candidates into trials: from the record, or by evaluation."""
         replayed = [self._recorded[c.key] for c in candidates if c.key in self._recorded]
-        if replayed:
+        if replayed or (len(self.trials) < len(self._recorded) and self.remaining != 0):
             self._check_replay(candidates, replayed)
             self._adopt({c.key: self._recorded[c.key] for c in candidates if c.key in self._recorded})
             return
@@ -204,7 +204,8 @@ class Study:
 
     def _check_replay(self, candidates: list[_Candidate], replayed: list[Trial]) -> None:
         complete = len(replayed) == len(candidates) or len(replayed) == len(self._recorded) - len(self.trials)
-        if not complete or replayed[0].number != len(self.trials):
+        numbers = [trial.number for trial in replayed]
+        if not complete or numbers != list(range(len(self.trials), len(self.trials) + len(replayed))):
             raise RecordError(
                 f"the record does not follow from its own settings at trial {len(self.trials)}",
                 place=str(self._record.path),

@@ -181,6 +181,21 @@ def test_a_record_of_another_history_is_refused(tmp_path: Path) -> None:
         study(Rosenbrock(2), Rosenbrock.specs, path).evaluate(np.array([[0.3, 0.4], [0.7, 0.7]]))
 
 
+@pytest.mark.parametrize(
+    "asked", [[[0.7, 0.7]], [[0.7, 0.7], [0.8, 0.8]], [[0.3, 0.4]], [[0.1, 0.2], [0.5, 0.6]]], ids=str
+)
+def test_a_record_of_another_history_is_refused_before_anything_is_evaluated(
+    asked: list[list[float]], tmp_path: Path
+) -> None:
+    path = tmp_path / "study.sqlite"
+    study(Rosenbrock(2), Rosenbrock.specs, path).evaluate(np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]))
+    problem = Counted(Rosenbrock(2))
+    with pytest.raises(RecordError, match="does not follow from its own settings at trial 0"):
+        study(problem, Rosenbrock.specs, path).evaluate(np.array(asked))
+    assert not problem.calls
+    assert len(Record.open(path)) == 3
+
+
 def test_changed_specs_score_an_old_record_without_an_evaluation(tmp_path: Path) -> None:
     path = tmp_path / "study.sqlite"
     study(Corners(), Corners.specs, path).evaluate(np.array([[0.5, 0.5], [0.6, 0.5]]))

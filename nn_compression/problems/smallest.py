@@ -21,7 +21,7 @@ class SmallestProblem:
     Args:
         inner: the same problem under a budget that all designs are within.
         drop: how much worse than ``whole`` the metric may be, in its unit.
-        whole: the metric before compression.
+        whole: the metric before compression, as the inner problem's examiner judges it.
     """
 
     scenarios = ("",)

@@ -297,6 +297,7 @@ class CompressionRun:
             folder=folder,
             records=lambda name: self.folder / _record(name, stage, place),
             before=before,
+            base=self.folder / _BASE,
             budget=settings.search_budget,
             optimizer=settings.optimizer,
             finishing=Finishing(self.data, self._finetuning, settings.seed, folder, teacher),

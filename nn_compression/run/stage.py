@@ -14,13 +14,14 @@ from torch import nn
 
 from automl_core.budget import Budget
 from automl_core.errors import InputError
+from automl_core.one_thread import one_thread
 from automl_core.problem import Metrics
 from automl_core.report.terminal import json_text
 from automl_core.runs import write_whole
 from automl_core.space import Point
 from automl_core.study import Study
 from nn_compression.coding.codec import encode
-from nn_compression.files.model_files import save_model
+from nn_compression.files.model_files import load_saved, save_model
 from nn_compression.latency.whole import measure
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.network_problem import NetworkProblem
@@ -67,6 +68,7 @@ class StageRun:
         folder: where the network after it is put.
         records: path of the records of its searches, by "study" and "random".
         before: figures of the network before the run, which budgets are shares of.
+        base: the folder of that network, which a drop is counted from.
         budget: of a search.
         optimizer: a name of the registry.
         finishing: how designs are trained again.
@@ -78,6 +80,7 @@ class StageRun:
     folder: Path
     records: Callable[[str], Path]
     before: Figures
+    base: Path
     budget: Budget
     optimizer: str
     finishing: Finishing
@@ -162,7 +165,7 @@ class StageRun:
 
     def _search(self, problem: NetworkProblem, jobs: int, narrator: Narrator) -> tuple[Found, SearchFigures]:
         seed, limits = self.finishing.seed, self.stage
-        searched = problem if limits.drop is None else SmallestProblem(problem, limits.drop, self.before.validation)
+        searched = problem if limits.drop is None else SmallestProblem(problem, limits.drop, self._whole(problem))
         goal = searched.specs.goals[0]
         first = Search(self.records("study"), searched, searched.specs, self.optimizer, self.budget, seed, self.policy)
         with narrator.searching(f"{limits.method}: {self.optimizer}") as progress:
@@ -196,6 +199,11 @@ class StageRun:
             found.seconds,
         )
         return found, figures
+
+    def _whole(self, problem: NetworkProblem) -> float:
+        """The metric of the network before the run, on the examples and in the way that designs are judged."""
+        with one_thread():
+            return problem.examiner.judge(load_saved(self.base))
 
     # The network.
 

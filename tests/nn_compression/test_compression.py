@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 from automl_core.errors import InputError, RecordError
+from automl_core.record import Record
 from automl_core.runs import new_run_folder
 from automl_core.study import Study
 from nn_compression.files import references
@@ -217,6 +218,18 @@ def test_the_smallest_network_within_a_drop(tmp_path: Path, settings: Settings) 
     assert outcome.before.validation - outcome.after.validation == pytest.approx(outcome.reached.value)
     assert outcome.after.macs < outcome.before.macs
     assert outcome.searches[0].metric == "macs"
+
+
+@pytest.mark.usefixtures("plain")
+def test_the_whole_network_is_within_any_drop(tmp_path: Path, settings: Settings) -> None:
+    """Judged as its designs are, with batch norms recalibrated, it is worse than as it came."""
+    asked = replace(settings, max_drop=0.0, evaluations="2", finetune_epochs=0)
+    outcome = begun(tmp_path / "run", asked).execute(1, Listener())
+    search = outcome.searches[0]
+    assert search.uniform <= search.found == outcome.before.macs
+    with Record.open(tmp_path / "run/study.sqlite") as record:
+        whole = next(iter(record.trials()))
+    assert whole.metrics["macs"] == outcome.before.macs and whole.metrics["accuracy"] < outcome.before.validation
 
 
 @pytest.mark.usefixtures("plain")

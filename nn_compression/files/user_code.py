@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from automl_core.errors import InputError, SizewiseError
 from automl_core.nearest import did_you_mean
 from nn_compression.training.devices import is_about_memory
 
-__all__ = ["blaming", "call", "function_of", "is_user_reference", "users_line"]
+__all__ = ["blaming", "call", "function_of", "is_user_reference", "users_files", "users_line"]
 
 _OURS = ("automl_core", "circuits", "nn_compression", "sizewise")
+_INSTALLED = {"site-packages", "dist-packages"}
 
 
 def is_user_reference(reference: str) -> bool:
@@ -127,15 +129,26 @@ def users_line(error: BaseException) -> str | None:
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
 
 
+def users_files() -> set[str]:
+    """The files of all modules of the user's own that are imported, but for the script that runs."""
+    modules = {name: each for name, each in sys.modules.items() if name not in ("__main__", "__mp_main__")}
+    files = {file for each in modules.values() if (file := getattr(each, "__file__", None)) is not None}
+    return {file for file in files if _is_users(file) and Path(file).is_file()}
+
+
 def _users_frames(error: BaseException) -> list[traceback.FrameSummary]:
     return [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
 
 
 def _is_users(filename: str) -> bool:
-    if filename.startswith("<"):
+    if filename.startswith("<") or _INSTALLED & set(Path(filename).parts):
         return False
     path = Path(filename).resolve()
-    root, standard = Path(__file__).resolve().parents[2], Path(os.__file__).resolve().parent
-    installed = bool({"site-packages", "dist-packages"} & set(path.parts))
-    ours = any(path.is_relative_to(root / package) for package in _OURS)
-    return not (installed or ours or path.is_relative_to(standard))
+    return not (_INSTALLED & set(path.parts) or any(path.is_relative_to(folder) for folder in _not_users()))
+
+
+@cache
+def _not_users() -> tuple[Path, ...]:
+    """The folders of this package and of the interpreter."""
+    root = Path(__file__).resolve().parents[2]
+    return (*(root / package for package in _OURS), Path(os.__file__).resolve().parent)

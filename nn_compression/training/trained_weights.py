@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import os
@@ -9,6 +10,7 @@ import re
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import orjson
 from torch import nn
@@ -18,7 +20,7 @@ from nn_compression.data import SettledData
 from nn_compression.files.model_files import load_weights
 from nn_compression.files.references import load_data, load_model, zoo_model
 from nn_compression.files.tensor_files import digest, write_tensors
-from nn_compression.files.user_code import function_of, is_user_reference
+from nn_compression.files.user_code import function_of, is_user_reference, users_files
 from nn_compression.training.checkpoint import identity
 from nn_compression.training.loop import Epoch, train
 from nn_compression.training.schedule import Schedule
@@ -47,8 +49,8 @@ def trained_weights(
 ) -> Path:
     """The weights of a network after a training, for ``load_weights``; trained where the cache does not have them.
 
-    What the cache goes by is all that decides them: the reference and its code, the data, the schedule, the seed, the
-    versions. An interrupted training goes on after its last epoch.
+    What the cache goes by is all that decides them: the reference and all code of the user's that it and the data
+    import, the data, the schedule, the seed, the versions. An interrupted training goes on after its last epoch.
 
     Args:
         reference: of the network, as ``load_model`` takes it.
@@ -70,7 +72,8 @@ def trained_weights(
     model = load_model(reference, example_input=data.example_input, classes=data.classes, seed=seed)
     if weights is not None:
         load_weights(model, weights)
-    name = f"{re.sub(r'[^A-Za-z0-9._-]+', '-', reference)}-{_key(reference, model, data, schedule, seed)}"
+    references = (reference, data_reference)
+    name = f"{re.sub(r'[^A-Za-z0-9._-]+', '-', reference)}-{_key(references, model, data, schedule, seed)}"
     path = cache_folder() / f"{name}.safetensors"
     if path.is_file():
         return path
@@ -82,15 +85,15 @@ def trained_weights(
     return path
 
 
-def _key(reference: str, model: nn.Module, data: SettledData, schedule: Schedule, seed: int) -> str:
+def _key(references: tuple[str, str], model: nn.Module, data: SettledData, schedule: Schedule, seed: int) -> str:
     tensors = {
         f"{name}.{part}": getattr(split, part)
         for name, split in {"train": data.train, "validation": data.validation}.items()
         for part in ("inputs", "targets")
     }
     decides = {
-        "reference": reference,
-        "code": _code(reference),
+        "reference": references[0],
+        "code": _code(*references),
         "training": identity(model.state_dict(), data, schedule, seed, None),
         "data": digest(tensors),
         "versions": {package: version(package) for package in ("sizewise", "torch")},
@@ -98,13 +101,25 @@ def _key(reference: str, model: nn.Module, data: SettledData, schedule: Schedule
     return hashlib.sha256(orjson.dumps(decides, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
-def _code(reference: str) -> str | None:
-    """A checksum of the file that the network is written in: its weights alone do not tell what it computes."""
-    function = function_of(reference) if is_user_reference(reference) else zoo_model(reference)[0].build
+def _code(reference: str, data_reference: str) -> str:
+    """A checksum of the files that the network, its loss and its augmentation are written in: no weight tells of them.
+
+    What a user's file imports is known once it is imported: every module of the user's counts.
+    """
+    own = [function_of(each) for each in (reference, data_reference) if is_user_reference(each)]
+    functions = own if is_user_reference(reference) else [*own, zoo_model(reference)[0].build]
+    files = (users_files() if own else set()) | {file for each in functions if (file := _source(each)) is not None}
+    code = hashlib.sha256()
+    for file in sorted(files):
+        with contextlib.suppress(OSError):
+            code.update(Path(file).read_bytes())
+    return code.hexdigest()
+
+
+def _source(function: Callable[..., Any]) -> str | None:
     try:
-        source = inspect.getsourcefile(function)
-        return None if source is None else hashlib.sha256(Path(source).read_bytes()).hexdigest()
-    except (OSError, TypeError):
+        return inspect.getsourcefile(function)
+    except TypeError:
         return None
 
 

@@ -74,6 +74,29 @@ def test_a_user_who_changes_the_code_gets_new_weights(tmp_path: Path, monkeypatc
     assert trained_weights(f"{name}:Net", "digits", SHORT) != first
 
 
+@pytest.mark.parametrize("changed", ["blocks", "data"])
+def test_code_that_the_users_files_import_counts_too(
+    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    blocks, net, data = (f"{part}_of_a_user_{next(NUMBERS)}" for part in ("blocks", "net", "data"))
+    code = {
+        "blocks": "from torch import nn\nclass Net(nn.Linear):\n"
+        "    def forward(self, x): return super().forward(0.25 * x.flatten(1))\n",
+        "net": f"from {blocks} import Net\ndef net(): return Net(64, 10)\n",
+        "data": "from dataclasses import replace\nfrom nn_compression.datasets import digits_data\n"
+        "def data(): return replace(digits_data(), augment=lambda images, generator: 0.25 * images)\n",
+    }
+    files = {"blocks": tmp_path / f"{blocks}.py", "net": tmp_path / f"{net}.py", "data": tmp_path / f"{data}.py"}
+    for part, text in code.items():
+        files[part].write_text(text)
+    first = trained_weights(f"{net}:net", f"{data}:data", Schedule(0))
+    assert trained_weights(f"{net}:net", f"{data}:data", Schedule(0)) == first
+    files[changed].write_text(code[changed].replace("0.25", "0.75"))
+    assert trained_weights(f"{net}:net", f"{data}:data", Schedule(0)) != first
+
+
 def test_an_interrupted_training_goes_on(cache: Path) -> None:
     def stop(epoch: Epoch) -> None:
         raise KeyboardInterrupt

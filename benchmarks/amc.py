@@ -183,10 +183,10 @@ def main() -> int:
     """Train, search, train again, and say whether every bar was met."""
     args = parse(AmcArgs, __doc__)
     args = quick(args) if args.quick else args
-    args.runs.mkdir(parents=True, exist_ok=True)
     seeds = range(args.seed, args.seed + args.seeds)
     tasks = [Task(network, seed, args) for network in args.networks.split(",") for seed in seeds]
     table, found = Figures(args), {}
+    table.keep_in(args.runs, args)
     for task, answer in each(arms_of, tasks, args.jobs or len(os.sched_getaffinity(0))):
         if isinstance(answer, Failed):
             sys.exit(f"{task.network}, seed {task.seed}: {answer.reason}")

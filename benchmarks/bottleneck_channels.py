@@ -72,8 +72,8 @@ def main() -> int:
     if args.quick:
         small = replace(args, runs=args.runs.with_name("bottleneck_channels_quick"), model="digits_net", data="digits")
         args = replace(small, optimizer="random", evaluations=12, images=200, seeds=1)
-    args.runs.mkdir(parents=True, exist_ok=True)
     table = Figures(args)
+    table.keep_in(args.runs, args, network_seed=args.seed)
     problem = ChannelProblem(trained_network(args.model, args.data, args.seed), BUDGET, Judging(validation=args.images))
     by_seed = []
     for seed in range(args.seed, args.seed + args.seeds):

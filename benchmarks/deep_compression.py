@@ -7,7 +7,9 @@ those on the test images. What is done is kept in --runs and never done twice.
 
 from __future__ import annotations
 
+import os
 import statistics
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Annotated
 
 from torch import nn
 
+from automl_core.crew import Failed, each
 from automl_core.one_thread import one_thread
 from automl_core.runs import write_whole
 from figures import ROOT, Args, Figures, parse, run
@@ -34,6 +37,7 @@ class DeepArgs(Args):
     networks: Annotated[str, "which of lenet_300_100 and lenet5, with a comma between"] = "lenet_300_100,lenet5"
     levels: Annotated[str, "how far: which levels, with commas between; the first is held to the bars"] = "1,2,3"
     seeds: Annotated[int, "seeds, counted on from --seed"] = 3
+    jobs: Annotated[int, "networks and seeds at once; 0: one a core"] = 0
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,27 @@ QUICK = Plan(
 
 
 @dataclass(frozen=True)
+class Task:
+    """One network and seed, at all levels.
+
+    Attributes:
+        name: of the network.
+        plan: how.
+        levels: how far.
+        seed: of the initial weights and of the order of the images.
+        source: of the images.
+        runs: where it is kept.
+    """
+
+    name: str
+    plan: Plan
+    levels: tuple[str, ...]
+    seed: int
+    source: str
+    runs: Path
+
+
+@dataclass(frozen=True)
 class Outcome:
     """One network, seed and level.
 
@@ -190,15 +215,22 @@ def outcome(name: str, plan: Plan, level: str, seed: int, data: SettledData, run
     return Outcome(base_error, error, (base_held_out, held_out), path.stat().st_size, weights)
 
 
+def outcomes(task: Task) -> dict[str, Outcome]:
+    """By level."""
+    data = load_data(task.source, 0)  # the same images are held out for every seed
+    with one_thread():
+        return {level: outcome(task.name, task.plan, level, task.seed, data, task.runs) for level in task.levels}
+
+
 def add(table: Figures, name: str, plan: Plan, found: Mapping[str, list[Outcome]], bars: bool) -> None:
     """The figures of a network: the first level is held to the bars; then the curve."""
     first = next(iter(found))
-    base = statistics.mean(each.base for each in found[first])
+    base = statistics.mean(run.base for run in found[first])
     table.add(f"{name}: error of the base, %", base, f"<= {plan.error}" if bars else None)
-    for level, each in found.items():
+    for level, own in found.items():
         held = bars and level == first
-        ratio = statistics.mean(run.ratio for run in each)
-        above = statistics.mean(run.error - run.base for run in each)
+        ratio = statistics.mean(run.ratio for run in own)
+        above = statistics.mean(run.error - run.base for run in own)
         table.add(f"{name}, level {level}: 4 bytes a weight over the file", ratio, f">= {plan.ratio}" if held else None)
         table.add(f"{name}, level {level}: error above the base, points", above, "<= 0.05" if held else None)
     columns = ["level, seed", "bytes", "ratio", "error, %", "error of the base, %", "held out: error, %", "base, %"]
@@ -209,8 +241,8 @@ def add(table: Figures, name: str, plan: Plan, found: Mapping[str, list[Outcome]
             f"{run.ratio:.1f}",
             *(f"{value:.2f}" for value in (run.error, run.base, run.held_out[1], run.held_out[0])),
         ]
-        for level, each in found.items()
-        for seed, run in enumerate(each, table.args.seed)
+        for level, own in found.items()
+        for seed, run in enumerate(own, table.args.seed)
     ]
     table.show(f"{name}, every run", columns, rows)
     for row in [columns, *rows]:
@@ -225,16 +257,19 @@ def main() -> int:
     if args.quick:
         plans, source, levels, seeds = {"lenet_300_100": QUICK}, "digits", ["1"], 1
         args = replace(args, runs=args.runs.with_name(f"{args.runs.name}_quick"), networks="lenet_300_100")
-    args.runs.mkdir(parents=True, exist_ok=True)
-    data = load_data(source, 0)  # the same images are held out for every seed
-    with one_thread():
-        for name in args.networks.split(","):
-            found: dict[str, list[Outcome]] = {}
-            for level in levels:
-                for seed in range(args.seed, args.seed + seeds):
-                    found.setdefault(level, []).append(outcome(name, plans[name], level, seed, data, args.runs))
-                    print(f"{name}, level {level}, seed {seed}: {found[level][-1]}", flush=True)
-            add(table, name, plans[name], found, bars=not args.quick)
+    table.keep_in(args.runs, args, plans=plans)
+    wanted, numbers = args.networks.split(","), range(args.seed, args.seed + seeds)
+    tasks = [Task(name, plans[name], tuple(levels), seed, source, args.runs) for name in wanted for seed in numbers]
+    found = {}
+    for task, answer in each(outcomes, tasks, args.jobs or len(os.sched_getaffinity(0))):
+        if isinstance(answer, Failed):
+            sys.exit(f"{task.name}, seed {task.seed}: {answer.reason}")
+        found[task.name, task.seed] = answer
+        for level, reached in answer.items():
+            print(f"{task.name}, level {level}, seed {task.seed}: {reached}", flush=True)
+    for name in wanted:
+        by_level = {level: [found[name, seed][level] for seed in numbers] for level in levels}
+        add(table, name, plans[name], by_level, bars=not args.quick)
     return table.finish()
 
 

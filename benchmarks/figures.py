@@ -17,7 +17,8 @@ A benchmark is one flat script that proves one claim::
         run(main)
 
 ``finish`` prints the table, writes ``--json FILE`` and returns the exit status: 1 where a bar was missed. ``run`` ends
-the script with it, and tells bad input, such as data that are not there, without a traceback.
+the script with it, and tells bad input, such as data that are not there, without a traceback. A long benchmark keeps
+what is done in a folder and goes on from there; ``keep_in`` sees to it that this was made by the same settings.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
-from automl_core.errors import SizewiseError
+from automl_core.errors import InputError, SizewiseError
+from automl_core.runs import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -53,6 +55,12 @@ PACKAGES = (
 )
 """The packages whose versions can move a figure."""
 
+
+SETTINGS = "settings.json"
+"""What the results in a folder were made by."""
+
+PARTS = {"quick", "seed", "seeds", "json", "runs", "jobs", "networks", "machines", "levels", "removed", "optimizers"}
+"""Options that say which results are wanted, and not what they are."""
 
 VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "sve": "SVE", "asimd": "NEON"}
 """By the flag of /proc/cpuinfo, widest first."""
@@ -186,6 +194,7 @@ class Figures:
         self.script = Path(script or sys.argv[0]).name
         self.figures: list[Figure] = []
         self.tables: list[Table] = []
+        self.resumed = False
         self._started = time.perf_counter()
 
     def add(self, name: str, value: float, bar: str | None = None) -> Figure:
@@ -197,6 +206,32 @@ class Figures:
     def show(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Adds a table of text to the result, and to the page of results; the caller prints it as it sees fit."""
         self.tables.append(Table(title, columns, rows))
+
+    def keep_in(self, folder: Path, args: Args, **more: object) -> None:
+        """Takes a folder for results that are kept, and not made again.
+
+        Args:
+            folder: it is made where it is not there.
+            args: what they are made by, but for the options that only say which are wanted.
+            more: what else they are made by.
+
+        Raises:
+            InputError: it holds results of other settings.
+        """
+        options = {item.name: getattr(args, item.name) for item in fields(args) if item.name not in PARTS}
+        settings = {name: str(value) for name, value in sorted((options | more).items())}
+        file = folder / SETTINGS
+        folder.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            write_whole(file, json.dumps(settings, indent=2) + "\n")
+            return
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        differ = [name for name in settings | kept if settings.get(name) != kept.get(name)]
+        if differ:
+            told = "; ".join(f"{name}: {kept.get(name)} there, {settings.get(name)} here" for name in differ)
+            remedy = "give another folder (--runs), or remove this one to begin anew"
+            raise InputError(f"holds results of other settings: {told}", place=str(folder), remedy=remedy)
+        self.resumed = True
 
     def finish(self) -> int:
         """Prints the table, writes the JSON file that was asked for, and returns the exit status.
@@ -213,7 +248,10 @@ class Figures:
         return int(any(figure.met is False for figure in self.figures))
 
     def as_json(self) -> dict[str, object]:
-        """The result with all that it must carry: command, seed, versions, machine, date and time taken."""
+        """The result with all that it must carry: command, seed, versions, machine, date and time taken.
+
+        Versions, machine and time are those of the last call, where earlier ones did a part of it (``resumed``).
+        """
         return {
             "command": self.command(),
             "seed": self.args.seed,
@@ -221,6 +259,7 @@ class Figures:
             "machine": machine(),
             "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "seconds": round(time.perf_counter() - self._started, 1),
+            **({"resumed": True} if self.resumed else {}),
             "figures": [figure.as_json() for figure in self.figures],
             **({"tables": [asdict(table) for table in self.tables]} if self.tables else {}),
         }

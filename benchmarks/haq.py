@@ -111,8 +111,8 @@ def main() -> int:
     """Search and train both arms, and say whether the bar was met."""
     args = parse(HaqArgs, __doc__)
     args = quick(args) if args.quick else args
-    args.runs.mkdir(parents=True, exist_ok=True)
     table = Figures(args)
+    table.keep_in(args.runs, args)
     chosen: dict[str, list[tuple[str, Bits]]] = {}
     for position, machine in enumerate(args.machines.split(",")):
         gains, bits_by_kind = [], []

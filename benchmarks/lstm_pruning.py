@@ -6,8 +6,10 @@ epoch on the validation text, and is judged on the test text. Trainings are kept
 
 from __future__ import annotations
 
+import os
 import statistics
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +17,7 @@ from typing import Annotated
 import torch
 from torch import nn
 
+from automl_core.crew import Failed, each
 from automl_core.one_thread import one_thread
 from figures import ROOT, Args, Figures, parse, run
 from nn_compression.coding.codec import encode
@@ -33,6 +36,7 @@ class LstmArgs(Args):
     runs: Annotated[Path, "what is done already"] = ROOT / "runs" / "lstm_pruning"
     seeds: Annotated[int, "seeds, counted on from --seed"] = 1
     removed: Annotated[str, "percents of the weights removed, with commas between"] = "80,85,90,95"
+    jobs: Annotated[int, "trainings at once; 0: one a core"] = 0
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Plan:
         settle: epochs.
         dropouts: that the dense arm may have, first that of the pruned arms.
         schedule: of all.
+        part: one window in so many is learnt from.
     """
 
     units: int
@@ -54,6 +59,7 @@ class Plan:
     settle: int
     dropouts: tuple[float, ...]
     schedule: Schedule
+    part: int = 1
 
     @property
     def epochs(self) -> int:
@@ -74,9 +80,68 @@ FULL = Plan(
     dropouts=(0.3, 0.5),
     schedule=Schedule(0, learning_rate=2e-3, batch=32, optimizer="adam", weight_decay=0.0, clip_norm=1.0),
 )
-QUICK = replace(FULL, units=96, dense=1, rounds=2, settle=1, dropouts=(0.1,))
-PART = 30
-"""The quick run learns from one window in so many."""
+QUICK = replace(FULL, units=96, dense=1, rounds=2, settle=1, dropouts=(0.1,), part=30)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training, or what begins all pruned arms of a seed.
+
+    Attributes:
+        plan: how.
+        seed: of the initial weights and of the order of the text.
+        runs: where it is kept.
+        dropout: of a dense arm.
+        removed: percent, of a pruned arm.
+    """
+
+    plan: Plan
+    seed: int
+    runs: Path
+    dropout: float | None = None
+    removed: int | None = None
+
+    def __str__(self) -> str:
+        name = "the beginning of the pruned arms" if self.removed is None else f"{self.removed} % removed"
+        return f"{name if self.dropout is None else f'dense, dropout {self.dropout}'}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A trained network.
+
+    Attributes:
+        validation: bits a character.
+        test: likewise.
+        removed: percent of its weights that are zero.
+        size: bytes of its file.
+    """
+
+    validation: float
+    test: float
+    removed: float
+    size: int
+
+
+def text(plan: Plan) -> SettledData:
+    """What is learnt; the same text for every seed."""
+    data = load_data("tinyshakespeare", 0)
+    if plan.part == 1:
+        return data
+    part = data.train.select(torch.arange(0, len(data.train), plan.part))
+    return replace(data, train=part, validation=data.validation.first(20), test=data.test.first(20))
+
+
+def trained(task: Task) -> Arm:
+    """Do one training, or take up what is kept of it."""
+    data = text(task.plan)
+    with one_thread():
+        if task.dropout is not None:
+            model = dense(task, data, task.dropout)
+        else:
+            model = begun(task, data) if task.removed is None else pruned(task, data, task.removed)
+        validation, test = (evaluate(model, split, data.task) for split in (data.validation, data.test))
+    return Arm(validation, test, removed_share(model), len(encode(model)))
 
 
 def network(plan: Plan, data: SettledData, dropout: float, seed: int) -> nn.Module:
@@ -86,25 +151,28 @@ def network(plan: Plan, data: SettledData, dropout: float, seed: int) -> nn.Modu
         return lstm_language_model(data.classes or 0, units=plan.units, dropout=dropout)
 
 
-def dense_arm(plan: Plan, data: SettledData, seed: int, runs: Path) -> nn.Module:
-    """The dense network with the dropout that is best on the validation text."""
-    schedule, found = replace(plan.schedule, epochs=plan.epochs, keep_best=True), {}
-    for dropout in plan.dropouts:
-        model = network(plan, data, dropout, seed)
-        train(model, data, schedule, seed=seed, checkpoint=runs / f"dense-{dropout}-{seed}.safetensors", progress=told)
-        found[dropout] = model
-        print(f"dense, dropout {dropout}, seed {seed}: {validated(model, data):.3f}", flush=True)
-    return found[min(found, key=lambda dropout: validated(found[dropout], data))]
+def dense(task: Task, data: SettledData, dropout: float) -> nn.Module:
+    """A network that keeps all of its weights."""
+    model = network(task.plan, data, dropout, task.seed)
+    schedule = replace(task.plan.schedule, epochs=task.plan.epochs, keep_best=True)
+    kept = task.runs / f"dense-{dropout}-{task.seed}.safetensors"
+    train(model, data, schedule, seed=task.seed, checkpoint=kept, progress=told)
+    return model
 
 
-def pruned_arm(plan: Plan, data: SettledData, removed: int, seed: int, runs: Path) -> nn.Module:
+def begun(task: Task, data: SettledData) -> nn.Module:
+    """The network that all pruned arms of a seed go on from."""
+    model = network(task.plan, data, task.plan.dropouts[0], task.seed)
+    schedule = replace(task.plan.schedule, epochs=task.plan.dense, decay="constant")
+    kept = task.runs / f"begun-{task.seed}.safetensors"
+    train(model, data, schedule, seed=task.seed, checkpoint=kept, progress=told)
+    return model
+
+
+def pruned(task: Task, data: SettledData, removed: int) -> nn.Module:
     """A network that loses so many percent of all its weights on the way."""
-    model = network(plan, data, plan.dropouts[0], seed)
-    begun = replace(plan.schedule, epochs=plan.dense, decay="constant")
-    train(model, data, begun, seed=seed, checkpoint=runs / f"begun-{seed}.safetensors", progress=told)
-    folder = runs / f"removed-{removed}-{seed}"
-    prune_iteratively(model, data, plan.pruning(shares(model, removed)), seed=seed, folder=folder)
-    print(f"{removed} % removed, seed {seed}: {validated(model, data):.3f}", flush=True)
+    model, folder = begun(task, data), task.runs / f"removed-{removed}-{task.seed}"
+    prune_iteratively(model, data, task.plan.pruning(shares(model, removed)), seed=task.seed, folder=folder)
     return model
 
 
@@ -122,47 +190,50 @@ def told(epoch: Epoch) -> None:
     print(f"  epoch {epoch.number}: loss {epoch.loss:.3f}{shown}, {epoch.seconds:.0f} s", flush=True)
 
 
-def validated(model: nn.Module, data: SettledData) -> float:
-    """Bits a character of the validation text."""
-    return evaluate(model, data.validation, data.task)
-
-
 def removed_share(model: nn.Module) -> float:
     """Percent of the weights that are zero."""
     weights = [model.get_parameter(key) for keys in prunable(model).values() for key in keys]
     return 100 * sum(int((weight == 0).sum()) for weight in weights) / sum(weight.numel() for weight in weights)
 
 
+def done(tasks: Sequence[Task], jobs: int) -> dict[Task, Arm]:
+    """All trainings, several at once."""
+    found = {}
+    for task, arm in each(trained, tasks, jobs or len(os.sched_getaffinity(0))):
+        if isinstance(arm, Failed):
+            sys.exit(f"{task}: {arm.reason}")
+        found[task] = arm
+        print(f"{task}: {arm.validation:.3f} validation, {arm.test:.3f} test, {arm.removed:.2f} % zeros", flush=True)
+    return found
+
+
 def main() -> int:
     """Run what is missing, and say whether every bar was met."""
     args = parse(LstmArgs, __doc__)
     table = Figures(args)
-    plan, data, levels = FULL, load_data("tinyshakespeare", args.seed), [int(each) for each in args.removed.split(",")]
+    plan, levels = FULL, [int(level) for level in args.removed.split(",")]
     if args.quick:
-        plan, levels, part = QUICK, [90], data.train.select(torch.arange(0, len(data.train), PART))
-        data = replace(data, train=part, validation=data.validation.first(20), test=data.test.first(20))
-        args = replace(args, runs=args.runs.with_name(f"{args.runs.name}_quick"))
-    args.runs.mkdir(parents=True, exist_ok=True)
-    judged: dict[str, list[float]] = {}
-    sizes: dict[str, int] = {}
-    with one_thread():
-        for seed in range(args.seed, args.seed + (1 if args.quick else args.seeds)):
-            arms = {"dense": dense_arm(plan, data, seed, args.runs)}
-            arms |= {f"{level} % removed": pruned_arm(plan, data, level, seed, args.runs) for level in levels}
-            for name, model in arms.items():
-                judged.setdefault(name, []).append(evaluate(model, data.test, data.task))
-                sizes[name] = len(encode(model))
-                print(f"{name}, seed {seed}: {judged[name][-1]:.3f}, {removed_share(model):.2f} %", flush=True)
-    dense = judged["dense"]
-    table.add("dense: bits a character of the test text", statistics.mean(dense))
+        args = replace(args, runs=args.runs.with_name(f"{args.runs.name}_quick"), seeds=1)
+        plan, levels = QUICK, [90]
+    table.keep_in(args.runs, args, plan=plan)
+    seeds = range(args.seed, args.seed + args.seeds)
+    first = [Task(plan, seed, args.runs, dropout) for seed in seeds for dropout in (None, *plan.dropouts)]
+    arms = done(first, args.jobs)
+    arms |= done([Task(plan, seed, args.runs, removed=level) for seed in seeds for level in levels], args.jobs)
+    tuned = [
+        min((arms[Task(plan, seed, args.runs, dropout)] for dropout in plan.dropouts), key=lambda arm: arm.validation)
+        for seed in seeds
+    ]
+    table.add("dense: bits a character of the test text", statistics.mean(arm.test for arm in tuned))
     for level in levels:
-        name = f"{level} % removed"
-        above = [pruned - whole for pruned, whole in zip(judged[name], dense, strict=True)]
+        own = [arms[Task(plan, seed, args.runs, removed=level)] for seed in seeds]
+        above = [arm.test - whole.test for arm, whole in zip(own, tuned, strict=True)]
         bar = "<= 0.02" if level == 90 and not args.quick else None
-        table.add(f"{name}: bits a character above the dense", statistics.mean(above), bar)
+        table.add(f"{level} % removed: bits a character above the dense", statistics.mean(above), bar)
         if len(above) > 1:
-            table.add(f"{name}: standard deviation of that over seeds", statistics.stdev(above))
-        table.add(f"{name}: the dense network's file over this one's", sizes["dense"] / sizes[name])
+            table.add(f"{level} % removed: standard deviation of that over seeds", statistics.stdev(above))
+        ratio = statistics.mean(whole.size / arm.size for arm, whole in zip(own, tuned, strict=True))
+        table.add(f"{level} % removed: the dense network's file over this one's", ratio)
     return table.finish()
 
 

@@ -34,7 +34,7 @@ class LatencyArgs(Args):
 
 def compressed(name: str, options: list[str], args: LatencyArgs) -> Mapping[str, Any]:
     """What a run of the command came to; it is begun, gone on with, or read."""
-    folder = args.runs / f"{args.model}-{name}"
+    folder = args.runs / f"{args.model}-{name}-{args.seed}"
     result = folder / "result.json"
     if not result.exists():
         weights = trained_weights(args.model, args.data, seed=args.seed)
@@ -57,8 +57,8 @@ def main() -> int:
     if args.quick:
         small = replace(args, runs=args.runs.with_name("measured_latency_quick"), model="digits_net", data="digits")
         args = replace(small, optimizer="random", evaluations=8, finetune=1)
-    args.runs.mkdir(parents=True, exist_ok=True)
     table = Figures(args)
+    table.keep_in(args.runs, args)
     share = 0.9 if args.quick else 0.67
     arms = {
         "half the MACs": ["--budget", "macs=0.5"],

@@ -58,6 +58,7 @@ def section(name: str, result: Mapping[str, Any]) -> str:
         for item in result["figures"]
     ]
     machine = result["machine"]
+    last = "; results of earlier calls were taken up, and this last one took" if result.get("resumed") else ","
     versions = ", ".join(f"{package} {version}" for package, version in result["versions"].items())
     return "\n".join(
         [
@@ -68,7 +69,7 @@ def section(name: str, result: Mapping[str, Any]) -> str:
             *rows,
             "",
             *(line for table in result.get("tables", []) for line in table_lines(table)),
-            f"`{result['command']}`, seed {result['seed']}, {result['when']}, {duration_text(result['seconds'])}.",
+            f"`{result['command']}`, seed {result['seed']}, {result['when']}{last} {duration_text(result['seconds'])}.",
             f"On {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}.",
             f"With {versions}.",
             "",

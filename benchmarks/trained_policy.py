@@ -46,8 +46,8 @@ MOST = 30
 class PolicyArgs(Args):
     """The options of this benchmark."""
 
-    runs: Annotated[Path, "where the policy and what was measured are kept; what is there is not done again"] = Path(
-        "runs/trained_policy"
+    runs: Annotated[Path, "where the policy and what was measured are kept; what is there is not done again"] = (
+        ROOT / "runs" / "trained_policy"
     )
     optimizer: Annotated[str, "the agent"] = "seq2seq"
     budget: Annotated[int, "training simulations"] = 8000

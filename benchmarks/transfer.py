@@ -54,7 +54,9 @@ settling_time: {max: [30n, 100n], scale: log}
 class TransferArgs(Args):
     """The options of this benchmark."""
 
-    runs: Annotated[Path, "where the policies are kept; one that is there is not trained again"] = Path("runs/transfer")
+    runs: Annotated[Path, "where the policies are kept; one that is there is not trained again"] = (
+        ROOT / "runs" / "transfer"
+    )
     optimizers: Annotated[str, "the agents, with commas between"] = "seq2seq,gcn"
     budget: Annotated[int, "training simulations on the 180 nm card"] = 2000
     seeds: Annotated[int, "studies with the policy, and from scratch"] = 10

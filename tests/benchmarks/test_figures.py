@@ -14,6 +14,7 @@ from typing import Annotated
 import pytest
 
 import figures
+from automl_core.errors import InputError
 from figures import Figure, Figures, parse
 
 SCRIPT = '''"""Says that two is small."""
@@ -193,3 +194,15 @@ def test_a_type_that_no_option_can_have_is_refused() -> None:
 )
 def test_values_are_shown_to_four_figures(value: float | None, text: str) -> None:
     assert figures.value_text(value) == text
+
+
+def test_a_folder_holds_results_of_one_kind(tmp_path: Path) -> None:
+    first = Figures(Args())
+    first.keep_in(tmp_path / "new", Args(count=3), plan="short")
+    again = Figures(Args())
+    again.keep_in(tmp_path / "new", Args(count=3, seed=5, quick=True), plan="short")  # other parts of the same
+    assert (first.resumed, again.resumed) == (False, True)
+    assert "resumed" not in first.as_json() and again.as_json()["resumed"] is True
+    for other, more in ((Args(count=4), "short"), (Args(count=3), "long")):
+        with pytest.raises(InputError, match=r"3 there, 4 here|short there, long here"):
+            Figures(Args()).keep_in(tmp_path / "new", other, plan=more)

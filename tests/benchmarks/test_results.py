@@ -88,3 +88,10 @@ def test_tables_behind_the_figures_are_shown_whole(tmp_path: Path) -> None:
     page = results.page([tmp_path / "a_duel.json"])
     assert "\nours \\| theirs:\n\n| who | wins |\n|---|---:|\n| ours | 1 |\n| theirs | &lt; 1 |\n\n" in page
     assert page.index("| duels | 1 |") < page.index("| who | wins |") < page.index("`python benchmarks/a_duel.py")
+
+
+def test_a_result_of_several_calls_says_so(tmp_path: Path) -> None:
+    file = write_result(tmp_path, "speed", 1.0)
+    assert "taken up" not in results.page([file])
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"resumed": True}))
+    assert "results of earlier calls were taken up" in results.page([file])

@@ -87,7 +87,7 @@ class SearchFigures:
     Args:
         method: what was searched.
         optimizer: by what.
-        evaluations: of the search, and of random search.
+        evaluations: of the search, and draws of random search.
         metric: the task's metric or the cost, whichever was driven as far as it goes.
         unit: of it.
         found: what the search reached; NaN where nothing met the budget.

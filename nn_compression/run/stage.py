@@ -173,7 +173,7 @@ class StageRun:
         if found.ended == "exhausted":
             spent = f"after {found.study.spent} evaluations"
             narrator.say(f"{limits.method}: no design is new {spent}; the search ends early")
-        as_many = Budget(found.study.spent)
+        as_many = Budget(found.study.spent + 1)  # the first is the start of the space, which is not drawn
         second = Search(self.records("random"), searched, searched.specs, "random", as_many, seed)
         with narrator.searching(f"{limits.method}: random designs, as many") as progress:
             drawn = second.run(jobs, progress)

@@ -80,7 +80,9 @@ def compress(
     finetune_epochs: Annotated[int, typer.Option(min=0, help="Epochs of training afterwards.")] = 10,
     lr: Annotated[
         float | None,
-        typer.Option(min=0, help="Highest learning rate of training; a fifth of it afterwards.", show_default=False),
+        typer.Option(
+            min=1e-12, help="Highest learning rate of training; a fifth of it afterwards.", show_default=False
+        ),
     ] = None,
     distill: Annotated[bool, typer.Option("--distill", help="Learn from the network as it was, too.")] = False,
     keep: _Keep = None,
@@ -161,7 +163,8 @@ def latency(
     try:
         report = report_of(settings, output, counts, Narration(console, quiet=json))
     except KeyboardInterrupt:
-        sys.stderr.write(f"what was measured is kept in {output}; the same command goes on from there\n")
+        kept = f"what was measured is kept in {output}; the same command goes on from there"
+        sys.stderr.write((kept if output.is_file() else "nothing is measured yet") + "\n")
         raise typer.Exit(130) from None
     if json:
         sys.stdout.write(json_text(report.as_json()))

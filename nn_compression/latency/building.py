@@ -57,12 +57,13 @@ def build_table(
         InputError: the model cannot be measured; the file is no table, or of another machine.
     """
     table = LatencyTable(output)
-    for engine in engines:
-        latency = NetworkLatency(model, example_input, groups, table, engine)
-        _measure_blocks(latency, groups, table, counts, seed, progress or _silent)
-        if fitted_on and engine not in table.scales:
-            designs = random_designs(groups, fitted_on, seed)
-            fit_scale(latency, model, example_input, groups, designs, progress or _silent)
+    with table.saved():
+        for engine in engines:
+            latency = NetworkLatency(model, example_input, groups, table, engine)
+            _measure_blocks(latency, groups, counts, seed, progress or _silent)
+            if fitted_on and engine not in table.scales:
+                designs = random_designs(groups, fitted_on, seed)
+                fit_scale(latency, model, example_input, groups, designs, progress or _silent)
     table.save()
     return table
 
@@ -74,7 +75,6 @@ def _silent(what: str, done: int, of: int) -> None:
 def _measure_blocks(
     latency: NetworkLatency,
     groups: Sequence[ChannelGroup],
-    table: LatencyTable,
     counts: int,
     seed: int,
     progress: Progress,
@@ -85,7 +85,6 @@ def _measure_blocks(
     for done, (term, design) in enumerate(work):
         progress(f"{latency.engine} blocks", done, len(work))
         term.seconds(design)
-        table.save_now_and_then()
     progress(f"{latency.engine} blocks", len(work), len(work))
 
 

@@ -10,7 +10,8 @@ import json
 import os
 import platform
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
@@ -28,6 +29,8 @@ Engine: TypeAlias = Literal["eager", "onnxruntime"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
 
 _FORMAT = "sizewise latency table 1"
+_EVERY = 50
+"""New times after which the file is written: a run that is killed loses no more."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,13 @@ class LatencyTable:
             self._read(path)
 
     def time(self, engine: Engine, text: str, measure: Callable[[], Time]) -> Time:
-        """A time of the table; measured now where the table lacks it."""
-        times = self.times[engine]
-        if text not in times:
-            times[text] = measure()
+        """A time of the table; measured now where the table lacks it, and saved now and then."""
+        if text not in self.times[engine]:
+            self.times[engine][text] = measure()
             self._unsaved += 1
-        return times[text]
+            if self._unsaved >= _EVERY:
+                self.save()
+        return self.times[engine][text]
 
     def __len__(self) -> int:
         return sum(map(len, self.times.values()))
@@ -84,6 +88,17 @@ class LatencyTable:
             return
         if self.path.exists():
             self._read(self.path)
+        with suppress(OSError):  # writing then says what is wrong
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.copy_to(self.path)
+        self._unsaved = 0
+
+    def copy_to(self, path: Path) -> None:
+        """Write another file of the same times; what stands there is replaced.
+
+        Raises:
+            InputError: it cannot be written.
+        """
         content = {
             "format": _FORMAT,
             "machine": machine_facts(),
@@ -92,13 +107,16 @@ class LatencyTable:
                 engine: {text: _to_json(time) for text, time in self.times[engine].items()} for engine in ENGINES
             },
         }
-        write_whole(self.path, json.dumps(content, indent=0) + "\n")
-        self._unsaved = 0
+        write_whole(path, json.dumps(content, indent=0) + "\n")
 
-    def save_now_and_then(self, every: int = 50) -> None:
-        """Write the file once so many new times were measured: a run that is cut off loses no more."""
-        if self._unsaved >= every:
-            self.save()
+    @contextmanager
+    def saved(self) -> Iterator[None]:
+        """What is measured in the block is in the file after it, however the block ends."""
+        try:
+            yield
+        finally:
+            if self._unsaved:
+                self.save()
 
     def _read(self, path: Path) -> None:
         content = _content(path)

@@ -76,7 +76,12 @@ class ChannelProblem(NetworkProblem):
         table: a file of measured latencies, for that budget; ``None``: the one in the user's cache. What it lacks is
             measured now: every pair of counts, so that a group then has eight counts at most, multiples of a power of
             two.
+
+    Attributes:
+        latencies: the times that the budget goes by, of that budget alone.
     """
+
+    latencies: LatencyTable
 
     def __init__(
         self,
@@ -119,14 +124,11 @@ class ChannelProblem(NetworkProblem):
         return counted(of[self.limit.metric], GroupCounts(self.grid, self.groups))
 
     def _timed(self) -> Cost:
-        path = self.table or cache_folder().parent / "latency.json"
-        table = LatencyTable(path)
-        latency = NetworkLatency(self.network.model, self.network.example_input, self.groups, table)
-        cost = timed(latency, self.grid)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table.save()
-        self._whole_seconds = latency.seconds() * (1 + 1e-9)  # the tables are rounded up by less
-        return cost
+        self.latencies = LatencyTable(self.table or cache_folder().parent / "latency.json")
+        with self.latencies.saved():
+            latency = NetworkLatency(self.network.model, self.network.example_input, self.groups, self.latencies)
+            self._whole_seconds = latency.seconds() * (1 + 1e-9)  # the tables are rounded up by less
+            return timed(latency, self.grid)
 
     def _base_cost(self) -> float:
         if self.limit.metric == "latency":

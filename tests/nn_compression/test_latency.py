@@ -18,6 +18,7 @@ from automl_core.errors import InputError
 from automl_core.one_thread import one_thread
 from nn_compression.channels import ChannelGroup, best_channels, channel_groups, importance, prune
 from nn_compression.export import onnx_program
+from nn_compression.latency import onnx_blocks
 from nn_compression.latency.block_graphs import block_graph, reordering_graph
 from nn_compression.latency.building import build_table, fitted_scale, random_designs
 from nn_compression.latency.design_shapes import DesignShapes
@@ -255,6 +256,39 @@ def test_a_table_is_saved_and_goes_on(tmp_path: Path) -> None:
     first.save()
     assert LatencyTable(path).times["eager"] == {"there": Time(1.0), "here": Time(2.0, (True, False), True)}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_was_measured_before_a_stop_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, times, calls = tmp_path / "new/table.json", iter(range(1, 100)), 0
+
+    def stopped(call: object, **_: object) -> tuple[float, int]:
+        nonlocal calls
+        calls += 1
+        if calls == 7:
+            raise KeyboardInterrupt
+        return float(next(times)), 1
+
+    monkeypatch.setattr(onnx_blocks, "least_seconds", stopped)
+    model, example = digits_net(), torch.zeros(1, 1, 8, 8)
+    groups = channel_groups(model, example, round_to=8)
+
+    def build() -> LatencyTable:
+        return build_table(model, example, path, groups=groups, engines=("onnxruntime",), counts=2, fitted_on=0)
+
+    with pytest.raises(KeyboardInterrupt):
+        build()
+    kept = LatencyTable(path).times["onnxruntime"]
+    assert len(kept) == 5  # the call of a session is measured twice
+    whole = build().times["onnxruntime"]
+    assert kept.items() <= whole.items() and len(whole) == 5 + calls - 7
+
+
+def test_a_table_that_is_killed_loses_few_times(tmp_path: Path) -> None:
+    path = tmp_path / "table.json"
+    table = LatencyTable(path)
+    for number in range(120):
+        table.time("eager", str(number), lambda: Time(1.0))
+        assert number < 60 or number - len(LatencyTable(path)) <= 50
 
 
 def test_a_table_of_another_machine_or_no_table_is_refused(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from nn_compression.problems.channel_problem import ChannelProblem, channel_vari
 from nn_compression.problems.grid import Grid
 from nn_compression.problems.legal import LegalDesigns
 from nn_compression.problems.network import NetworkReference
+from tests.nn_compression.problems.conftest import WriteModule
 
 
 def made_up() -> Any:
@@ -77,3 +78,19 @@ def test_a_measured_latency_holds_a_search(digits: NetworkReference, tmp_path: P
         assert problem.cost_of(point) <= bound
         assert again.cost_of(point) == problem.cost_of(point), "nothing is measured twice"
     check_problem(lambda: problem, designs=2)
+
+
+def test_a_network_whose_own_size_is_no_design_is_measured_once(tmp_path: Path, write_module: WriteModule) -> None:
+    net = """
+        def network():
+            convolution = nn.Conv2d(1, 31, 3)
+            return nn.Sequential(convolution, nn.ReLU(), nn.Flatten(), nn.Linear(31 * 36, 10))
+    """
+    reference = NetworkReference("digits", write_module("odd", net))
+    table, limit = tmp_path / "made/latency.json", CostLimit("latency", 1.0)
+    first = ChannelProblem(reference, limit, table=table)
+    assert max(first.grid.values[0]) < 31, "the whole network is beside the grid"
+    measured = table.read_bytes()
+    again = ChannelProblem(reference, limit, table=table)
+    assert again.base_cost == first.base_cost
+    assert table.read_bytes() == measured

@@ -65,7 +65,8 @@ def training(source: Source, task: str) -> Schedule:
     if task == LANGUAGE.name:
         unknown = replace(unknown, learning_rate=2e-3, batch=32, weight_decay=0.0)
     usual = usual_schedule(source.model) or unknown
-    return replace(usual, epochs=source.train_epochs, learning_rate=source.learning_rate or usual.learning_rate)
+    rate = usual.learning_rate if source.learning_rate is None else source.learning_rate
+    return replace(usual, epochs=source.train_epochs, learning_rate=rate)
 
 
 def finetuning(source: Source, task: str, epochs: int) -> Schedule:

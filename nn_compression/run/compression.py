@@ -126,6 +126,7 @@ class CompressionRun:
 
         Raises:
             RecordError: there is none, its data or weights have changed since, or it began in another folder.
+            InputError: another learning rate is asked for, and there is no training left.
         """
         record = Record.open(folder / RECORD)
         facts = record.facts()
@@ -149,13 +150,27 @@ class CompressionRun:
         return run
 
     def _learn_at(self, rate: float) -> None:
-        """Change the learning rate of what is not trained yet; a training on its way begins anew."""
+        """Change the learning rate of what is not trained yet; a training on its way begins anew.
+
+        Raises:
+            InputError: there is no training left.
+        """
+        if not self._trains_on:
+            problem = "no training is left of this run that could go on at another learning rate"
+            raise InputError(problem, place=f"--lr {rate:g}", remedy="leave it out, or begin a new run with it")
         self.settings = replace(self.settings, learning_rate=rate)
         self.record.write_fact("settings", asdict(self.settings))
         self.record.write_fact("relearned", f"resumed with --lr {rate:g}, at which training went on")
         for stage in self.plan.stages:
             if not self._done(stage):
                 self._tidy(self._folder_of(stage))
+
+    @property
+    def _trains_on(self) -> bool:
+        """Whether there is training to come: of the network before the search, or after a stage's."""
+        before = self.settings.train_epochs and not self._has_base
+        after = self.settings.finetune_epochs and not self._done(self.plan.stages[-1])
+        return bool(before or after)
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -241,13 +256,17 @@ class CompressionRun:
 
     def _base(self, narrator: Narrator) -> None:
         """The first state."""
-        if (self.folder / _BASE / "model.json").is_file():
+        if self._has_base:
             return
         source = self.settings.source
         with narrator.training(f"training {source.model}", source.train_epochs) as heard:
             model = load_base(source, heard)
         refuse_untrained(model, self.data, source)
         save_model(self.folder / _BASE, model, self._spec())
+
+    @property
+    def _has_base(self) -> bool:
+        return (self.folder / _BASE / "model.json").is_file()
 
     def _spec(self) -> ModelSpec:
         example = self.data.example_input

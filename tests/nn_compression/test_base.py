@@ -73,6 +73,11 @@ def test_the_zoo_is_trained_as_usual_and_an_unknown_network_with_adam() -> None:
     assert asked.learning_rate == 0.025
 
 
+def test_a_learning_rate_of_zero_is_not_taken_for_the_usual_one() -> None:
+    with pytest.raises(InputError, match=r"learning_rate cannot be 0\.0"):
+        training(Source("digits_net", "digits", None, 1, 0.0, 0), "classification")
+
+
 def test_finetuning_is_slower_and_keeps_the_best_epoch() -> None:
     before, after = training(source(epochs=7), "classification"), finetuning(source(epochs=7), "classification", 3)
     assert after.epochs == 3 and after.keep_best and after.warmup == 0

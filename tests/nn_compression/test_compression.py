@@ -16,6 +16,7 @@ import onnxruntime
 import pytest
 import torch
 from safetensors.torch import save_file
+from typer.testing import CliRunner
 
 from automl_core.errors import InputError, RecordError
 from automl_core.record import Record
@@ -30,6 +31,7 @@ from nn_compression.run.deliverables import load_compressed
 from nn_compression.run.settings import Settings
 from nn_compression.training.evaluation import evaluate
 from nn_compression.training.loop import Diverged, Epoch, Schedule, train
+from sizewise.__main__ import app
 
 
 class Listener:
@@ -355,6 +357,24 @@ def test_a_training_that_diverges_after_the_search_goes_on_with_a_lower_rate(
     assert any("--lr 0.05" in note for note in resumed.notes)
     begun(tmp_path / "other", replace(asked, learning_rate=0.05)).execute(1, Listener())
     assert (tmp_path / "run/model.swnn").read_bytes() == (tmp_path / "other/model.swnn").read_bytes()
+
+
+@pytest.mark.usefixtures("plain")
+def test_another_learning_rate_is_refused_where_no_training_is_left(tmp_path: Path, settings: Settings) -> None:
+    untrained = begun(tmp_path / "run", replace(settings, finetune_epochs=0))
+    with pytest.raises(InputError, match="no training is left") as caught:
+        CompressionRun.reopen(tmp_path / "run", 0.5)
+    assert caught.value.place == "--lr 0.5"
+    assert "relearned" not in untrained.facts and untrained.facts["settings"]["learning_rate"] is None
+    begun(tmp_path / "finished", replace(settings, evaluations="2"))
+    CompressionRun.reopen(tmp_path / "finished", 0.05).execute(1, Listener())
+    with pytest.raises(InputError, match="no training is left"):
+        CompressionRun.reopen(tmp_path / "finished", 0.5)
+
+
+def test_a_learning_rate_of_zero_is_refused() -> None:
+    ended = CliRunner().invoke(app, ["compress", "--lr", "0"])
+    assert ended.exit_code == 2 and "--lr" in ended.output
 
 
 BROKEN = """

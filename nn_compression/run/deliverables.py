@@ -14,8 +14,10 @@ from nn_compression.coding.codec import load_coded, save_coded
 from nn_compression.data import SettledData
 from nn_compression.export import export_onnx
 from nn_compression.files.model_files import ModelSpec, check_state, read_spec, save_model
-from nn_compression.int8 import Run, quantize_onnx
+from nn_compression.graph.execution import evaluation_copy
+from nn_compression.int8 import InFile, quantize_onnx
 from nn_compression.quantization.linear import frozen, plain, quantized_weights
+from nn_compression.training.evaluation import evaluate
 
 __all__ = [
     "CODED",
@@ -101,16 +103,12 @@ def try_int8(folder: Path, model: nn.Module, data: SettledData, largest_drop: fl
         largest_drop: how much worse the metric may become, in its unit.
     """
 
-    def score(run: Run) -> float:
-        parts = [
-            (data.task.count(targets), float(data.task.metric(run(inputs), targets)))
-            for inputs, targets in data.validation.batches(_EXAMPLES)
-        ]
-        return sum(count * value for count, value in parts) / max(sum(count for count, _ in parts), 1)
+    def score(network: InFile) -> float:
+        return evaluate(network, data.validation, data.task, batch=network.batch or _EXAMPLES)
 
     order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))
     calibration = data.train.inputs[order[:_EXAMPLES].sort().values]
-    with tempfile.TemporaryDirectory(prefix="sizewise-") as aside:
+    with tempfile.TemporaryDirectory(prefix="sizewise-") as aside, torch.no_grad():
         source = folder / ONNX
         try:
             if quantized_weights(model):
@@ -119,7 +117,9 @@ def try_int8(folder: Path, model: nn.Module, data: SettledData, largest_drop: fl
                 source,
                 folder / INT8,
                 calibration,
+                evaluation_copy(model).cpu()(data.example_input.cpu()),
                 score,
+                forward=data.task.forward,
                 largest_drop=largest_drop,
                 higher_is_better=data.task.higher_is_better,
                 unit=data.task.unit,

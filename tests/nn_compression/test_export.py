@@ -16,10 +16,13 @@ from torch import Tensor, nn
 from automl_core.errors import InputError
 from automl_core.one_thread import one_thread
 from nn_compression import int8
+from nn_compression.data import Data, Split, settled
 from nn_compression.export import export_onnx
-from nn_compression.int8 import quantize_onnx, runner
+from nn_compression.int8 import InFile, quantize_onnx
 from nn_compression.latency.whole import measure, measure_file
 from nn_compression.quantization.linear import Bits, quantizable, quantize
+from nn_compression.run.deliverables import try_int8
+from nn_compression.tasks import Task
 from nn_compression.zoo import digits_net
 
 
@@ -178,27 +181,83 @@ def test_int8_is_kept_where_it_is_faster_and_as_good(
         labels = model(images)
     scores: list[float] = []
 
-    def score(run: int8.Run) -> float:
+    def score(network: InFile) -> float:
         """How near the outputs are to the model's; the second file is marked down."""
-        scores.append(100.0 - 100.0 * float((run(images) - labels).abs().max()) - worth * len(scores))
+        scores.append(100.0 - 100.0 * float((network(images) - labels).abs().max()) - worth * len(scores))
         return scores[-1]
 
-    result = quantize_onnx(path, tmp_path / "int8.onnx", images, score, largest_drop=2.0)
+    result = quantize_onnx(path, tmp_path / "int8.onnx", images, labels, score, largest_drop=2.0)
     assert said in result.sentence and result.kept == kept == (tmp_path / "int8.onnx").exists()
     assert scores[0] > 99.9 and scores[1] > 98.0 - worth  # the int8 network computes nearly the same
     if kept:
         kinds = {node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node}
         assert "QuantizeLinear" in kinds and "DequantizeLinear" in kinds
-        assert float((runner(tmp_path / "int8.onnx")(images) - labels).abs().max()) < 0.02
+        assert float((InFile(tmp_path / "int8.onnx", labels)(images) - labels).abs().max()) < 0.02
         assert (tmp_path / "int8.onnx").stat().st_size < path.stat().st_size
 
 
 def test_a_file_that_cannot_be_quantized_says_so(tmp_path: Path) -> None:
+    given = torch.ones(2, 3)
     with pytest.raises(InputError, match="no such file"):
-        quantize_onnx(tmp_path / "none.onnx", tmp_path / "int8.onnx", torch.ones(2, 3), lambda run: 0.0)
+        quantize_onnx(tmp_path / "none.onnx", tmp_path / "int8.onnx", given, given, lambda network: 0.0)
     (tmp_path / "broken.onnx").write_bytes(b"broken")
-    result = quantize_onnx(tmp_path / "broken.onnx", tmp_path / "int8.onnx", torch.ones(2, 3), lambda run: 0.0)
+    result = quantize_onnx(tmp_path / "broken.onnx", tmp_path / "int8.onnx", given, given, lambda network: 0.0)
     assert not result.kept and "not possible" in result.sentence and not (tmp_path / "int8.onnx").exists()
+
+
+class _Several(nn.Module):
+    """A hidden layer's values, nothing, and the logits, which are the last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.hidden, self.head = nn.Linear(64, 10), nn.Linear(10, 10)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor | None]:
+        hidden = self.hidden(images.flatten(1))
+        return {"hidden": hidden, "nothing": None, "logits": self.head(-hidden)}
+
+
+def accuracy(logits: Tensor, targets: Tensor) -> Tensor:
+    return (logits.argmax(-1) == targets).double().mean() * 100
+
+
+OF_SEVERAL = {
+    "by the metric": Task("own", lambda o, t: o["logits"].sum(), lambda o, t: accuracy(o["logits"], t)),
+    "by the forward": Task(
+        "own", lambda o, t: o.sum(), accuracy, forward=lambda model, images: model(images=images / 16)["logits"]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(OF_SEVERAL))
+def test_int8_is_judged_by_the_task_as_the_network_is(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, images = _Several().eval(), 16 * torch.randn(300, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        split = Split(images, model(images / 16 if "forward" in name else images)["logits"].argmax(-1))
+    data = settled(Data(split, split, split, images[:1], OF_SEVERAL[name]), 0)
+    export_onnx(model, images[:1], tmp_path / "model.onnx")
+    timed(monkeypatch, 2e-3, 1e-3)
+    said = try_int8(tmp_path, model, data, 20.0)
+    assert "2.00 times as fast" in said and "against 100 %: kept" in said, said
+    given = images / 16 if "forward" in name else images
+    logits = torch.from_numpy(in_onnx(tmp_path / "model.int8.onnx", given)[-1])
+    integers = float(accuracy(logits, split.targets))
+    assert integers > 80 and f"{integers:.4g} %" in said
+
+
+def test_a_metric_that_fails_on_an_onnx_file_costs_the_int8_file_alone(tmp_path: Path) -> None:
+    def metric(outputs: Tensor, targets: Tensor) -> Tensor:
+        raise KeyError("no luck")
+
+    model, images = nn.Linear(4, 3).eval(), torch.rand(40, 4)
+    split = Split(images, torch.zeros(40, dtype=torch.int64))
+    data = settled(Data(split, split, split, images[:1], Task("own", lambda o, t: o.sum(), metric)), 0)
+    export_onnx(model, images[:1], tmp_path / "model.onnx")
+    said = try_int8(tmp_path, model, data, 0.5)
+    assert "not possible" in said and "no luck" in said and not (tmp_path / "model.int8.onnx").exists()
 
 
 def test_a_file_takes_the_time_of_its_network(exported_digits: tuple[Path, nn.Module, Tensor]) -> None:

@@ -21,9 +21,10 @@ from nn_compression.files.tensor_files import digest, read_tensors, write_tensor
 from nn_compression.quantization.bits import Bits
 from nn_compression.quantization.linear import quantize
 
-__all__ = ["ModelSpec", "check_state", "load_saved", "load_weights", "read_spec", "save_model"]
+__all__ = ["ModelSpec", "check_checksum", "check_state", "load_saved", "load_weights", "read_spec", "save_model"]
 
-_FORMAT = 1
+_FORMAT, _OLDER = 2, 1
+"""Of the spec; the checksum of the older one is of the weights alone."""
 _SPEC, _WEIGHTS = "model.json", "model.safetensors"
 _PICKLES = (b"PK\x03\x04", b"\x80\x02")
 """How files of ``torch.save`` begin."""
@@ -69,7 +70,7 @@ class ModelSpec:
 
 
 def save_model(folder: Path, model: nn.Module, spec: ModelSpec) -> None:
-    """Write ``model.json`` and ``model.safetensors``, each whole or not at all.
+    """Write ``model.json`` and ``model.safetensors``, each whole or not at all; a checksum ties the two.
 
     Args:
         folder: made where it is not there.
@@ -91,10 +92,11 @@ def save_model(folder: Path, model: nn.Module, spec: ModelSpec) -> None:
         "kept": {name: channels.tolist() for name, channels in spec.kept.items()},
         "bits": {name: asdict(bits) for name, bits in spec.bits.items()},
         "facts": spec.facts,
-        "checksum": digest(state),
         "versions": {package: version(package) for package in ("sizewise", "torch")},
     }
-    write_whole(folder / _SPEC, orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY))
+    content = orjson.loads(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY))  # as it is read again
+    content["checksum"] = digest(state, content)
+    write_whole(folder / _SPEC, orjson.dumps(content, option=orjson.OPT_INDENT_2))
 
 
 def read_spec(folder: Path) -> ModelSpec:
@@ -103,7 +105,20 @@ def read_spec(folder: Path) -> ModelSpec:
     Raises:
         InputError: there is none, or its file is damaged.
     """
-    return _read(folder)[0]
+    content, path = _content(folder), folder / _SPEC
+    try:
+        return ModelSpec(
+            content["reference"],
+            tuple(content["input_shape"]),
+            content["input_type"],
+            content["classes"],
+            tuple(group_from_json(group) for group in content["groups"]),
+            {name: torch.tensor(channels, dtype=torch.int64) for name, channels in content["kept"].items()},
+            {name: Bits(**bits) for name, bits in content["bits"].items()},
+            content["facts"],
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"it is damaged: {error!r}", place=str(path), remedy="write the model again") from error
 
 
 def load_saved(folder: Path | str) -> nn.Module:
@@ -113,12 +128,9 @@ def load_saved(folder: Path | str) -> nn.Module:
         InputError: there is none, a file is damaged, or the base model is not the one that it was.
     """
     folder = Path(folder)
-    spec, checksum = _read(folder)
-    path = folder / _WEIGHTS
+    spec, path = read_spec(folder), folder / _WEIGHTS
     tensors, _ = read_tensors(path, "write the model again")
-    if digest(tensors) != checksum:
-        problem = f"it does not belong to the {_SPEC} beside it: its checksum is another"
-        raise InputError(problem, place=str(path), remedy="write the model again")
+    check_checksum(folder, tensors, path)
     model = spec.build()
     remedy = f"{spec.reference} has changed since this was written: bring back what it was"
     check_state(model, tensors, str(path), remedy)
@@ -144,6 +156,24 @@ def load_weights(model: nn.Module, path: Path) -> None:
     tensors, _ = read_tensors(path, "write it anew: safetensors.torch.save_model(model, 'weights.safetensors')")
     check_state(model, tensors, str(path), "name the weights of this network, or the network of these weights")
     model.load_state_dict(tensors, strict=False)  # what is missing shares its memory with what is there
+
+
+def check_checksum(folder: Path, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """That tensors are those which the spec in a folder was written with, and that nobody has changed it since.
+
+    Args:
+        folder: that ``save_model`` wrote.
+        tensors: by their names in the state dict.
+        path: where they come from, for the error.
+
+    Raises:
+        InputError: they are not, or it was changed.
+    """
+    content = _content(folder)
+    checksum = content.pop("checksum", None)
+    if digest(tensors, None if content["format"] == _OLDER else content) != checksum:
+        problem = f"it does not belong to the {_SPEC} beside it, or one of the two was changed: the checksum is another"
+        raise InputError(problem, place=str(path), remedy="write the model again")
 
 
 def check_state(model: nn.Module, tensors: Mapping[str, Tensor], place: str, remedy: str) -> None:
@@ -196,7 +226,7 @@ def _type(name: str) -> torch.dtype:
     return found
 
 
-def _read(folder: Path) -> tuple[ModelSpec, str]:
+def _content(folder: Path) -> dict[str, Any]:
     path = folder / _SPEC
     try:
         content = orjson.loads(path.read_bytes())
@@ -205,19 +235,6 @@ def _read(folder: Path) -> tuple[ModelSpec, str]:
         raise InputError("there is no saved model in this folder", place=str(folder), remedy=remedy) from error
     except orjson.JSONDecodeError as error:
         raise InputError(f"it is damaged: {error}", place=str(path), remedy="write the model again") from error
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+    if not isinstance(content, dict) or content.get("format") not in (_OLDER, _FORMAT):
         raise InputError("it is no model of this version", place=str(path), remedy="write the model again")
-    try:
-        spec = ModelSpec(
-            content["reference"],
-            tuple(content["input_shape"]),
-            content["input_type"],
-            content["classes"],
-            tuple(group_from_json(group) for group in content["groups"]),
-            {name: torch.tensor(channels, dtype=torch.int64) for name, channels in content["kept"].items()},
-            {name: Bits(**bits) for name, bits in content["bits"].items()},
-            content["facts"],
-        )
-        return spec, str(content["checksum"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"it is damaged: {error!r}", place=str(path), remedy="write the model again") from error
+    return content

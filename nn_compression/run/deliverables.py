@@ -13,7 +13,7 @@ from automl_core.errors import InputError
 from nn_compression.coding.codec import load_coded, save_coded
 from nn_compression.data import SettledData
 from nn_compression.export import export_onnx
-from nn_compression.files.model_files import ModelSpec, check_state, read_spec, save_model
+from nn_compression.files.model_files import ModelSpec, check_checksum, check_state, read_spec, save_model
 from nn_compression.graph.execution import evaluation_copy
 from nn_compression.int8 import InFile, quantize_onnx
 from nn_compression.quantization.linear import frozen, plain, quantized_weights
@@ -137,6 +137,7 @@ def load_compressed(folder: Path | str) -> nn.Module:
     folder = Path(folder)
     model = read_spec(folder).build()
     tensors = load_coded(folder / CODED, most=sum(tensor.numel() for tensor in model.state_dict().values()))
+    check_checksum(folder, tensors, folder / CODED)
     check_state(model, tensors, str(folder / CODED), "name the folder of the run that wrote it")
     model.load_state_dict(tensors, strict=False)  # what is missing shares its memory with what is there
     return model.eval()

@@ -16,6 +16,7 @@ from automl_core.errors import InputError
 from nn_compression.channels import best_channels, channel_groups, importance, prune
 from nn_compression.files.model_files import ModelSpec, load_saved, load_weights, read_spec, save_model
 from nn_compression.files.references import load_model
+from nn_compression.files.tensor_files import digest
 from nn_compression.quantization.bits import Bits
 from nn_compression.quantization.linear import quantize
 
@@ -113,7 +114,9 @@ def truncate(folder: Path) -> None:
         (lambda folder: change(folder / "model.json", format=0), "no model of this version"),
         (lambda folder: change(folder / "model.json", kept=[1]), "damaged"),
         (lambda folder: change(folder / "model.json", bits={"conv1": {"weights": 99}}), "99 bits"),
-        (lambda folder: change(folder / "model.json", input_type="float33"), "no type 'float33'"),
+        (lambda folder: change(folder / "model.json", input_type="float33"), "does not belong"),
+        (lambda folder: change(folder / "model.json", bits={"conv1": {"weights": 4}}), "was changed"),
+        (lambda folder: change(folder / "model.json", facts={"accuracy": 100}), "was changed"),
         (lambda folder: change(folder / "model.json", checksum=""), "does not belong"),
         (lambda folder: change(folder / "model.json", reference="resnet20"), "does not|another network"),
         (exchange, "does not belong"),
@@ -126,6 +129,18 @@ def test_a_damaged_model_is_told(damage: Any, problem: str, tmp_path: Path) -> N
     with pytest.raises(InputError, match=problem) as caught:
         load_saved(tmp_path)
     assert caught.value.remedy
+
+
+def test_a_type_that_torch_does_not_have_is_told() -> None:
+    with pytest.raises(InputError, match="no type 'float33'"):
+        ModelSpec("digits_net", (1, 1, 8, 8), "float33").build()
+
+
+def test_a_model_whose_checksum_was_of_its_weights_alone_is_read(tmp_path: Path) -> None:
+    model = a_net()
+    save_model(tmp_path, model, PLAIN)
+    change(tmp_path / "model.json", format=1, checksum=digest(model.state_dict()))
+    assert load_saved(tmp_path)(IMAGE).equal(model(IMAGE))
 
 
 def test_weights_are_put_into_a_network(tmp_path: Path) -> None:

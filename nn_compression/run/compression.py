@@ -7,6 +7,7 @@ result. What lies between two states is kept too: trainings by epoch, searches b
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import shutil
@@ -30,6 +31,7 @@ from nn_compression.data import SettledData
 from nn_compression.files.model_files import ModelSpec, load_saved, read_spec, save_model
 from nn_compression.files.references import load_data
 from nn_compression.files.tensor_files import digest
+from nn_compression.files.user_code import is_user_reference, users_files
 from nn_compression.graph.tracing import trace
 from nn_compression.problems.budget import METRICS, CostLimit
 from nn_compression.problems.network import NetworkReference
@@ -63,7 +65,7 @@ from nn_compression.training.schedule import Schedule
 __all__ = ["RESULT", "CompressionRun"]
 
 RESULT, KEPT = "result.json", "kept.svg"
-_BASE = "base"
+_BASE, _LATENCIES = "base", "latency.json"
 _ROUNDED = (
     "the ONNX file rounds in floats, so that its figures are those of the integers: fewer bits pay in bytes, and on "
     "hardware that computes in them; latency in torch is that of the floats"
@@ -125,7 +127,7 @@ class CompressionRun:
             learning_rate: of all training from now on, a fifth of it after the search; ``None``: as before.
 
         Raises:
-            RecordError: there is none, its data or weights have changed since, or it began in another folder.
+            RecordError: there is none, what it still needs has changed or is gone, or it began in another folder.
             InputError: another learning rate is asked for, and there is no training left.
         """
         record = Record.open(folder / RECORD)
@@ -136,18 +138,32 @@ class CompressionRun:
         if ":" in f"{settings.model}{settings.data}" and Path(facts["home"]) != Path.cwd():
             remedy = f"go there, or run it from there: cd {facts['home']}"
             raise RecordError("the run's own network and data are found from another folder", remedy=remedy)
-        data = load_data(settings.data or "", settings.seed)
-        changed = [name for name, checksum in _digests(settings, data).items() if facts["digest"].get(name) != checksum]
-        if changed:
-            raise RecordError(
-                f"{changed[0]} has changed since the run began: what it holds does not fit any more",
-                place=str(folder),
-                remedy="undo the change, or begin a new run",
-            )
-        run = cls(folder, record, settings, data)
+        run = cls(folder, record, settings, load_data(settings.data or "", settings.seed))
+        run._refuse_changes()
         if learning_rate is not None:
             run._learn_at(learning_rate)
         return run
+
+    def _refuse_changes(self) -> None:
+        """Refuse to go on from other data, code or files; once the base lies in the run, its weights are not needed.
+
+        Raises:
+            RecordError: what has changed, or is gone.
+        """
+        if (self.folder / RESULT).is_file():
+            return
+        needless, splits = self.settings.weights if self._has_base else None, _of_splits(self.data)
+        for name, checksum in self.facts["digest"].items():
+            found = splits[name] if name in splits else _of_file(Path(name))
+            if found is None and name != needless:
+                remedy = "bring it back, or begin a new run"
+                raise RecordError(f"{name} is gone, and the run still needs it", place=str(self.folder), remedy=remedy)
+            if found != checksum and name != needless:
+                raise RecordError(
+                    f"{name} has changed since the run began: what it holds does not fit any more",
+                    place=str(self.folder),
+                    remedy="undo the change, or begin a new run",
+                )
 
     def _learn_at(self, rate: float) -> None:
         """Change the learning rate of what is not trained yet; a training on its way begins anew.
@@ -309,6 +325,8 @@ class CompressionRun:
         settings, folder = self.settings, self._folder_of(stage)
         folder.mkdir(exist_ok=True)
         reference = NetworkReference(settings.data or "", saved=source, seed=settings.seed)
+        if settings.measures_latency:
+            settings = self._with_own_table(reference, folder / _LATENCIES, narrator)
         teacher = load_saved(self.folder / _BASE) if settings.distill else None
         return StageRun(
             stage=stage,
@@ -322,6 +340,17 @@ class CompressionRun:
             finishing=Finishing(self.data, self._finetuning, settings.seed, folder, teacher),
             policy=None if settings.policy is None else Path(settings.policy),
         )
+
+    def _with_own_table(self, reference: NetworkReference, path: Path, narrator: Narrator) -> Settings:
+        """The settings with a table of latencies of the run's own, complete before the search.
+
+        The times decide what the search finds: whatever becomes of the user's table, it goes on by the same ones.
+        """
+        if not path.is_file():
+            with narrator.doing("measuring latencies"):
+                problem = designs_of("channels", reference, self.settings).problem(CostLimit("latency", 1.0))
+                problem.latencies.copy_to(path)
+        return replace(self.settings, table=str(path))
 
     def _tidy(self, folder: Path) -> None:
         """Remove the checkpoints of trainings that are done."""
@@ -391,11 +420,20 @@ class CompressionRun:
         return kept_layers((trace(base, example), base), (trace(floats, example), floats), spec.bits)
 
 
-def _digests(settings: Settings, data: SettledData) -> dict[str, str]:
-    """Checksums of all that a run depends on."""
+def _digests(settings: Settings, data: SettledData) -> dict[str, str | None]:
+    """Checksums of all that a run depends on: its data, the user's own code, and the files that were named."""
+    own = any(is_user_reference(each) for each in (settings.model or "", settings.data or ""))
+    files = [*settings.files, *(map(Path, sorted(users_files())) if own else ())]
+    return {**_of_splits(data), **{str(file): _of_file(file) for file in files}}
+
+
+def _of_splits(data: SettledData) -> dict[str, str]:
     splits = {"training": data.train, "validation": data.validation, "test": data.test}
-    found = {f"the {name} split": digest({"inputs": s.inputs, "targets": s.targets}) for name, s in splits.items()}
-    return {**found, **settings.digest()}
+    return {f"the {name} split": digest({"inputs": s.inputs, "targets": s.targets}) for name, s in splits.items()}
+
+
+def _of_file(path: Path) -> str | None:
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() if path.is_file() else None
 
 
 def _record(name: str, stage: Stage, place: int) -> str:

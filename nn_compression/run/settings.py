@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -14,7 +13,7 @@ from automl_core.errors import InputError
 from automl_core.optimizers import check_name
 from nn_compression.files.references import zoo_model
 from nn_compression.files.user_code import is_user_reference
-from nn_compression.hardware import load_hardware
+from nn_compression.hardware import HARDWARE, load_hardware
 from nn_compression.run.base import Source
 from nn_compression.run.plan import Plan, make_plan
 from nn_compression.training.trained_weights import usual_schedule
@@ -149,12 +148,12 @@ class Settings:
         """What a run of it is called."""
         return re.sub(r"[^A-Za-z0-9._-]+", "-", (self.model or "").rpartition(":")[2]) or "network"
 
-    def digest(self) -> dict[str, str]:
-        """Checksums of the files that were named."""
-        files = [Path(self.weights)] if self.weights else []
-        files += sorted(Path(self.policy).glob("policy.*")) if self.policy else []
-        files += [Path(self.hardware)] if Path(self.hardware).suffix in (".yaml", ".yml") else []
-        return {str(file): hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest() for file in files}
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that were named, and do not grow with the run as a table does."""
+        policy = sorted(Path(self.policy).glob("policy.*")) if self.policy else []
+        machine = [] if self.hardware in HARDWARE else [Path(self.hardware)]
+        return (*([Path(self.weights)] if self.weights else []), *policy, *machine)
 
 
 def _refuse_unknown_hardware(reference: str) -> None:

@@ -290,6 +290,20 @@ def test_a_split_that_changed_is_told(
         CompressionRun.reopen(tmp_path / "run")
 
 
+def test_code_that_changed_is_told_also_that_of_a_module_which_the_named_one_imports(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "changeable_data.py").write_text("from changeable_loss import ADDED\n" + CHANGEABLE)
+    (tmp_path / "changeable_loss.py").write_text("ADDED = 0\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    begun(tmp_path / "run", replace(settings, data="changeable_data:data"))
+    CompressionRun.reopen(tmp_path / "run")
+    (tmp_path / "changeable_loss.py").write_text("ADDED = 1\n")
+    with pytest.raises(RecordError, match=r"changeable_loss\.py has changed"):
+        CompressionRun.reopen(tmp_path / "run")
+
+
 @pytest.mark.usefixtures("plain")
 def test_a_damaged_file_of_a_finished_run_is_told(tmp_path: Path, settings: Settings) -> None:
     begun(tmp_path / "run", replace(settings, evaluations="2", finetune_epochs=0)).execute(1, Listener())

@@ -115,7 +115,7 @@ def compress(
     settings = Settings(
         model=model,
         data=data,
-        weights=None if weights is None else str(weights.resolve()),
+        weights=None if weights is None else str(weights),
         method=method,
         budget=budget,
         max_drop=max_drop,
@@ -129,8 +129,8 @@ def compress(
         keep=tuple(keep or ()),
         round_to=round_to,
         hardware=hardware,
-        table=None if table is None else str(table.resolve()),
-        policy=None if policy is None else str(policy.resolve()),
+        table=None if table is None else str(table),
+        policy=None if policy is None else str(policy),
     )
     narration = Narration(make_console(), quiet=json)
     if dry_run:

@@ -69,7 +69,7 @@ class Settings:
     policy: str | None = None
 
     def settled(self) -> Settings:
-        """With the names that were left out.
+        """With the names that were left out, and the whole paths of files: a run goes on from any folder.
 
         Raises:
             InputError: a user's own network comes without data, or there is no policy where one is named.
@@ -82,8 +82,17 @@ class Settings:
         if self.data is None and is_user_reference(self.model):
             remedy = "name it with --data module:function, a function that returns nn_compression.data.Data"
             raise InputError("a network of your own needs its data", place=self.model, remedy=remedy)
-        named = replace(self, data=self.data or zoo_model(self.model)[0].data)
-        return named if self.policy is None else named._with_policy(Path(self.policy))
+        named = self._located()
+        named = replace(named, data=named.data or zoo_model(self.model)[0].data)
+        return named if named.policy is None else named._with_policy(Path(named.policy))
+
+    def _located(self) -> Settings:
+        """With the whole paths of the files that were named."""
+        paths = {"weights": self.weights, "table": self.table, "policy": self.policy}
+        paths["data"] = self.data if (self.data or "").endswith(".txt") else None
+        paths["hardware"] = self.hardware if self.hardware not in HARDWARE and Path(self.hardware).is_file() else None
+        found: dict[str, Any] = {name: str(Path(path).resolve()) for name, path in paths.items() if path is not None}
+        return replace(self, **found)
 
     def _with_policy(self, named: Path) -> Settings:
         """With the policy itself where a run's folder was named, and with the optimizer that it is of."""

@@ -305,6 +305,32 @@ def test_code_that_changed_is_told_also_that_of_a_module_which_the_named_one_imp
 
 
 @pytest.mark.usefixtures("plain")
+def test_weights_are_needed_until_the_base_lies_in_the_run(tmp_path: Path, settings: Settings, weights: Path) -> None:
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(weights.read_bytes())
+    run = begun(tmp_path / "run", replace(settings, weights=str(own), evaluations="2", finetune_epochs=0))
+    own.unlink()
+    with pytest.raises(RecordError, match=r"own\.safetensors is gone") as caught:
+        CompressionRun.reopen(tmp_path / "run")
+    assert "bring it back" in (caught.value.remedy or "")
+    own.write_bytes(weights.read_bytes())
+    with pytest.raises(KeyboardInterrupt):
+        run.execute(1, Listener("search"))
+    own.unlink()
+    outcome = CompressionRun.reopen(tmp_path / "run").execute(1, Listener())
+    assert CompressionRun.reopen(tmp_path / "run").execute(1, Listener()).as_json() == outcome.as_json()
+
+
+def test_a_run_knows_the_whole_paths_of_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "board.yaml").write_text("peak_macs_per_second: 20e9\nbytes_per_second: 4e9\n")
+    monkeypatch.chdir(tmp_path)
+    named = {"weights": "w.safetensors", "table": "t.json", "hardware": "board.yaml", "data": "a.txt"}
+    found = Settings("digits_net", **named).settled()
+    assert {name: getattr(found, name) for name in named} == {n: str(tmp_path / file) for n, file in named.items()}
+    assert Settings("digits_net", hardware="edge", data="digits").settled().hardware == "edge"
+
+
+@pytest.mark.usefixtures("plain")
 def test_a_damaged_file_of_a_finished_run_is_told(tmp_path: Path, settings: Settings) -> None:
     begun(tmp_path / "run", replace(settings, evaluations="2", finetune_epochs=0)).execute(1, Listener())
     path = tmp_path / "run/model.swnn"

@@ -32,7 +32,7 @@ class Task:
     Args:
         name: "classification", "language" or the user's own.
         loss: (outputs, targets) -> the mean loss, a scalar.
-        metric: (outputs, targets) -> the figure shown and searched for, averaged over what ``count`` counts, a scalar.
+        metric: (outputs, targets) -> the figure shown and searched for, averaged over what ``count`` counts, a number.
         unit: of the metric.
         higher_is_better: whether a larger metric is the better one.
         forward: (model, inputs) -> outputs; for models that want more than ``model(inputs)``.
@@ -42,7 +42,7 @@ class Task:
 
     name: str
     loss: _Figure
-    metric: _Figure
+    metric: Callable[[Any, Tensor], Tensor | float]
     unit: str = "%"
     higher_is_better: bool = True
     forward: Callable[[nn.Module, Tensor], Any] = _call

@@ -29,7 +29,7 @@ def evaluate(
         device: where; by default where the model is.
 
     Raises:
-        InputError: memory ran out.
+        InputError: memory ran out, or the network or the metric fails.
     """
     return _averaged(model, split, task, task.metric, batch, device)
 
@@ -55,18 +55,18 @@ def _averaged(
     model: nn.Module,
     split: Split,
     task: Task,
-    figure: Callable[[Any, Tensor], Tensor],
+    figure: Callable[[Any, Tensor], Tensor | float],
     batch: int,
     device: torch.device | None,
 ) -> float:
     place, training = device or device_of(model), model.training
     remedy = "evaluate in smaller batches"
-    total, counted = torch.zeros((), dtype=torch.float64, device=place), 0
+    total, counted = 0.0, 0
     with (
         memory_told(f"evaluating batches of {batch}", remedy),
         blaming("evaluating the network"),
         placed(model, place),
-        torch.inference_mode(),
+        torch.no_grad(),  # no inference mode: what a module keeps for later calls is trained with
     ):
         model.eval()
         try:
@@ -74,8 +74,9 @@ def _averaged(
                 targets = targets.to(place)
                 if count := task.count(targets):  # a mean over nothing is not a number
                     outputs = outputs_of(model, task, laid_out(inputs, place))
-                    total += figure(outputs, targets).double() * count
+                    with blaming("taking the figure that the task gives for a number", "Data.task"):
+                        total += float(figure(outputs, targets)) * count
                     counted += count
         finally:
             model.train(training)
-    return float(total) / max(counted, 1)
+    return total / max(counted, 1)

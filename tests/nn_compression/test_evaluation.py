@@ -1,5 +1,7 @@
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -43,6 +45,35 @@ def test_the_forward_of_the_task_is_called() -> None:
 
     own = Task("own", nn.functional.mse_loss, nn.functional.l1_loss, "mm", False, forward=twice)
     assert evaluate(nn.Identity(), Split(torch.ones(3), torch.full((3,), 5.0)), own) == 3.0
+
+
+@pytest.mark.parametrize("kind", [float, int, np.float64, np.float32, torch.as_tensor])
+def test_a_metric_may_be_a_number_of_any_kind(kind: Any) -> None:
+    own = Task("own", nn.functional.mse_loss, lambda outputs, targets: kind((outputs == targets).sum() / len(targets)))
+    assert evaluate(nn.Identity(), Split(torch.ones(3), torch.ones(3)), own, batch=2) == 1.0
+
+
+@pytest.mark.parametrize("found", [{"accuracy": 1.0}, torch.ones(2), None])
+def test_a_metric_that_is_no_number_is_told(found: Any) -> None:
+    own = Task("own", nn.functional.mse_loss, lambda outputs, targets: found)
+    with pytest.raises(InputError) as caught:
+        evaluate(nn.Identity(), Split(torch.ones(2), torch.ones(2)), own)
+    assert caught.value.place == "Data.task" and "number" in str(caught.value.remedy)
+
+
+def test_a_network_that_keeps_a_tensor_from_its_first_call_can_be_trained_after_it() -> None:
+    class Keeping(nn.Linear):
+        kept: torch.Tensor | None = None
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            if self.kept is None:
+                self.kept = torch.linspace(0.5, 1.0, 4)
+            return super().forward(inputs) * self.kept
+
+    model, split = Keeping(4, 4), Split(torch.ones(2, 4), torch.tensor([0, 2]))
+    evaluate(model, split, CLASSIFICATION)
+    model(split.inputs).sum().backward()
+    assert model.weight.grad is not None
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,7 @@ def main() -> int:
     table.keep_in(args.runs, args, network_seed=args.seed)
     first, second = channels(args.first, data, args), channels(args.second, data, args)
     metric = second.specs.specs[0].metric
+    half, significant = (None, None) if args.quick else ("<= 0.5", "< 0.05")
     for agent in args.optimizers.split(","):
         policy = args.runs / f"{agent}-policy"
         teaching = Search(policy / "study.sqlite", first, first.specs, agent, Budget(args.teaching), args.seed)
@@ -102,9 +103,9 @@ def main() -> int:
             table.add(f"{agent}, {name}: evaluations of the median search to it", until(median[name], reward))
             table.add(f"{agent}, {name}: searches that reach it", sum(count <= args.evaluations for count in each))
         ratio = until(median["policy"], reward) / until(median["scratch"], reward)
-        table.add(f"{agent}: evaluations with the policy over those from scratch", ratio, "<= 0.5")
+        table.add(f"{agent}: evaluations with the policy over those from scratch", ratio, half)
         fewer = mannwhitneyu(took["policy"], took["scratch"], alternative="less").pvalue
-        table.add(f"{agent}: p of needing fewer by chance (Mann-Whitney)", float(fewer), "< 0.05")
+        table.add(f"{agent}: p of needing fewer by chance (Mann-Whitney)", float(fewer), significant)
     return table.finish()
 
 

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from automl_core.errors import EvaluationError, InputError
 from automl_core.specs import Spec
 from nn_compression.channels.recalibration import recalibrate
-from nn_compression.data import SettledData, Split
+from nn_compression.data import Split
+from nn_compression.problems.network import Network
 from nn_compression.tasks import CLASSIFICATION, LANGUAGE, Task
-from nn_compression.training.devices import best_device
+from nn_compression.training.devices import best_device, laid_out, lay_out
 from nn_compression.training.evaluation import evaluate
 
 __all__ = ["Examiner", "Judging", "faults_of_the_network", "metric_name", "metric_spec"]
@@ -60,14 +61,14 @@ class Examiner:
     """Judges candidates, always on the same examples.
 
     Args:
-        data: whose validation split judges, and whose training split recalibrates.
+        network: what candidates are made of; the validation split of its data judges, the training split recalibrates.
         judging: how.
         seed: draws the examples, where not all are used.
     """
 
-    def __init__(self, data: SettledData, judging: Judging, seed: int) -> None:
+    def __init__(self, network: Network, judging: Judging, seed: int) -> None:
         self.judging = judging
-        self._data, self._seed = data, seed
+        self._network, self._data, self._seed = network, network.data, seed
         self._device = best_device()
 
     @cached_property
@@ -75,7 +76,8 @@ class Examiner:
         """What candidates are judged on."""
         whole = self._data.validation
         chosen = self._drawn(len(whole), self.judging.validation)
-        return Split(_laid_out(whole.inputs[chosen]), whole.targets[chosen]).to(self._device)
+        inputs = laid_out(whole.inputs[chosen], self._device, self._network.layout)
+        return Split(inputs, whole.targets[chosen].to(self._device))
 
     @cached_property
     def training_inputs(self) -> Tensor:
@@ -85,7 +87,7 @@ class Examiner:
     def training_examples(self, count: int) -> Tensor:
         """Inputs of the training split, at most so many, on the CPU."""
         inputs = self._data.train.inputs
-        return _laid_out(inputs[self._drawn(len(inputs), count)]).cpu()
+        return laid_out(inputs[self._drawn(len(inputs), count)], torch.device("cpu"), self._network.layout)
 
     def _drawn(self, whole: int, count: int | None) -> Tensor:
         generator = torch.Generator().manual_seed(self._seed)
@@ -99,19 +101,14 @@ class Examiner:
         """
         with faults_of_the_network():
             model = model.to(self._device).eval()
-            if self.split.inputs.dim() == 4:
-                model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            if self.split.inputs.ndim == 4:
+                lay_out(model, self._network.layout)
             if self.judging.recalibration:
                 recalibrate(model, self.training_inputs, forward=self._data.task.forward)
             value = evaluate(model, self.split, self._data.task, batch=self.judging.batch)
         if not math.isfinite(value):
             raise EvaluationError(f"the {metric_name(self._data.task)} is {value}")
         return value
-
-
-def _laid_out(inputs: Tensor) -> Tensor:
-    """Images with their channels last in memory: convolutions on a CPU take two thirds of the time."""
-    return inputs.contiguous(memory_format=torch.channels_last) if inputs.dim() == 4 else inputs
 
 
 @contextmanager

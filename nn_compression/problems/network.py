@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from nn_compression.channels import ChannelGroup, channel_groups
@@ -13,6 +14,7 @@ from nn_compression.data import SettledData
 from nn_compression.files.model_files import load_saved, load_weights
 from nn_compression.files.references import load_data, load_model
 from nn_compression.graph.tracing import NetworkGraph, trace
+from nn_compression.training.devices import layout_of
 
 __all__ = ["Network", "NetworkReference"]
 
@@ -81,6 +83,11 @@ class Network:
     def graph(self) -> NetworkGraph:
         """Its layers and the tensors between them."""
         return trace(self.model, self.example_input)
+
+    @cached_property
+    def layout(self) -> torch.memory_format:
+        """How its images lie in memory where it computes: see :func:`nn_compression.training.devices.layout_of`."""
+        return layout_of([self.model], self.data.train.inputs, self.data.task.forward)
 
     def groups(self, keep: tuple[str, ...] = (), round_to: int = 1) -> tuple[ChannelGroup, ...]:
         """Its groups of coupled channels, as :func:`nn_compression.channels.channel_groups` finds them."""

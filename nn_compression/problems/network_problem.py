@@ -136,7 +136,7 @@ class NetworkProblem(ABC):
     @cached_property
     def examiner(self) -> Examiner:
         """Who judges candidates."""
-        return Examiner(self.network.data, self.judging, self.reference.seed)
+        return Examiner(self.network, self.judging, self.reference.seed)
 
 
 def _begun_at(space: DesignSpace, start: Point) -> DesignSpace:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nn_compression.data import Split
 from nn_compression.files.user_code import blaming
 from nn_compression.tasks import Task
-from nn_compression.training.devices import device_of, laid_out, memory_told, placed
+from nn_compression.training.devices import device_of, laid_out, layout_of, memory_told, placed
 
 __all__ = ["evaluate", "evaluate_loss", "outputs_of"]
 
@@ -60,12 +60,13 @@ def _averaged(
     device: torch.device | None,
 ) -> float:
     place, training = device or device_of(model), model.training
+    layout = layout_of([model], split.inputs, task.forward)
     remedy = "evaluate in smaller batches"
     total, counted = 0.0, 0
     with (
         memory_told(f"evaluating batches of {batch}", remedy),
         blaming("evaluating the network"),
-        placed(model, place),
+        placed(model, place, layout),
         torch.no_grad(),  # no inference mode: what a module keeps for later calls is trained with
     ):
         model.eval()
@@ -73,7 +74,7 @@ def _averaged(
             for inputs, targets in split.batches(batch):
                 targets = targets.to(place)
                 if count := task.count(targets):  # a mean over nothing is not a number
-                    outputs = outputs_of(model, task, laid_out(inputs, place))
+                    outputs = outputs_of(model, task, laid_out(inputs, place, layout))
                     with blaming("taking the figure that the task gives for a number", "Data.task"):
                         total += float(figure(outputs, targets)) * count
                     counted += count

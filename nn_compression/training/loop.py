@@ -26,7 +26,7 @@ from nn_compression.training.checkpoint import (
     restore_optimizer,
     write_standing,
 )
-from nn_compression.training.devices import best_device, laid_out, memory_told, placed
+from nn_compression.training.devices import best_device, laid_out, layout_of, memory_told, placed
 from nn_compression.training.evaluation import evaluate, evaluate_loss, outputs_of
 from nn_compression.training.finite import broken_weights, named_break
 from nn_compression.training.schedule import Schedule
@@ -86,7 +86,7 @@ def train(
 
     Raises:
         NotFinite: the loss is not a number; with the epoch, the cause and what to do.
-        Diverged: it was one, and the steps were too large; with the learning rate.
+        Diverged: it was one, or all weights were, and the steps were too large; with the learning rate.
         InputError: the checkpoint is of another training or damaged, the task has no use for a teacher, or memory runs
             out.
     """
@@ -95,9 +95,10 @@ def train(
         remedy = "give the Task a soft_loss, or train without a teacher"
         raise InputError(f"the task {data.task.name!r} has no soft loss to learn from a teacher by", remedy=remedy)
     known = identity(model.state_dict(), data, schedule, seed, None if teacher is None else teacher.state_dict())
+    layout = layout_of([model] if teacher is None else [model, teacher], data.train.inputs, data.task.forward)
     remedy = f"take smaller batches than {schedule.batch}, or a smaller network"
-    with memory_told("training", remedy), placed(model, place):
-        course = _Course(model, data, schedule, seed, _frozen(teacher, place), after_step or _nothing, place)
+    with memory_told("training", remedy), placed(model, place, layout):
+        course = _Course(model, data, schedule, seed, _frozen(teacher, place), after_step or _nothing, place, layout)
         if checkpoint is not None and checkpoint.exists():
             course.resume(read_standing(checkpoint, known))
         try:
@@ -132,11 +133,12 @@ class _Course:
         teacher: nn.Module | None,
         after_step: Callable[[], None],
         place: torch.device,
+        layout: torch.memory_format,
     ) -> None:
         self.epochs: list[Epoch] = []
         self._best, self._kept = 0, dict[str, Tensor]()
         self._model, self._data, self._schedule, self._seed = model, data, schedule, seed
-        self._teacher, self._after_step, self._place = teacher, after_step, place
+        self._teacher, self._after_step, self._place, self._layout = teacher, after_step, place, layout
         self._optimizer = _optimizer(model, schedule)
         self._train = data.train.to(place)
         self._broken_weights = broken_weights(model)
@@ -155,9 +157,16 @@ class _Course:
         return Standing(tuple(self.epochs), self._best, state, kept, optimizer)
 
     def finished(self) -> History:
-        """Leave the network with the weights of the epoch that counts."""
+        """Leave the network with the weights of the epoch that counts.
+
+        Raises:
+            Diverged: the last step was too large for them.
+        """
         if self._best < len(self.epochs):
             self._model.load_state_dict(self._kept)
+        if self._broken_weights is None and (broken := broken_weights(self._model)):
+            problem = f"{broken!r} holds NaN or infinity after epoch {self._best} of {self._schedule.epochs}"
+            raise self._diverged(problem, self._best)
         return History(tuple(self.epochs), self._best)
 
     def epoch(self) -> Epoch:
@@ -176,14 +185,18 @@ class _Course:
         return self.epochs[-1]
 
     def _choose(self, number: int, metric: float | None) -> None:
-        if metric is not None and self._best:
-            best = self.epochs[self._best - 1].metric
-            worse = best is not None and (metric < best if self._data.task.higher_is_better else metric > best)
-            if worse:
-                return
+        if metric is not None and self._best and self._worse(metric):
+            return
         self._best = number
         if metric is not None:
             self._kept = {name: tensor.clone() for name, tensor in self._model.state_dict().items()}
+
+    def _worse(self, metric: float) -> bool:
+        """Than that of the best epoch. What is no number is worse than any; a checkpoint holds ``None`` for it."""
+        best = self.epochs[self._best - 1].metric
+        if best is None or math.isnan(best):
+            return False
+        return math.isnan(metric) or (metric < best if self._data.task.higher_is_better else metric > best)
 
     def _pass(self, number: int, generator: torch.Generator) -> tuple[float, float]:
         total, steps, rate, time = torch.zeros((), device=self._place), 0, 0.0, float(number - 1)
@@ -195,7 +208,7 @@ class _Course:
             if self._data.augment is not None:
                 with blaming("altering training inputs"):
                     inputs = self._data.augment(inputs, generator)
-            total += self._step(laid_out(inputs, self._place), targets.to(self._place), rate)
+            total += self._step(laid_out(inputs, self._place, self._layout), targets.to(self._place), rate)
             steps += 1
             if steps % every == 0 or steps == 1:
                 self._look(float(total), time)
@@ -234,18 +247,25 @@ class _Course:
         """
         if math.isfinite(total):
             return
-        schedule = self._schedule
-        highest = schedule.rate(min(time, schedule.warmup))
-        problem = f"the loss is {total} in epoch {int(time) + 1} of {schedule.epochs}"
-        slower = f"lower the learning rate (--lr {highest / 10:.2g})"
+        problem = f"the loss is {total} in epoch {int(time) + 1} of {self._schedule.epochs}"
         if found := named_break(self._data.train, self._broken_weights):
-            remedy = f"correct them (torch.isfinite finds them); where the network takes care of them, {slower}"
+            remedy = f"correct them (torch.isfinite finds them); where the network takes care of them, {self._slower(time)}"
             raise NotFinite(f"{problem}: {found}", place="training", remedy=remedy)
         if time == 0:
             remedy = "inputs, targets and weights are finite: see what the network and its loss make of them"
             raise NotFinite(f"{problem}, before the first step", place="training", remedy=remedy)
-        remedy = f"{slower}, or limit the gradient's norm"
-        raise Diverged(f"{problem}, at a learning rate of up to {highest:.3g}", place="training", remedy=remedy)
+        raise self._diverged(problem, time)
+
+    def _diverged(self, problem: str, time: float) -> Diverged:
+        problem = f"{problem}, at a learning rate of up to {self._highest(time):.3g}"
+        return Diverged(problem, place="training", remedy=f"{self._slower(time)}, or limit the gradient's norm")
+
+    def _slower(self, time: float) -> str:
+        return f"lower the learning rate (--lr {self._highest(time) / 10:.2g})"
+
+    def _highest(self, time: float) -> float:
+        """The highest learning rate until then."""
+        return self._schedule.rate(min(time, self._schedule.warmup))
 
 
 def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:

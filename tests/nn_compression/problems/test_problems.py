@@ -189,6 +189,45 @@ def test_what_the_network_raises_is_a_failed_evaluation(write_module: WriteModul
         problem.evaluate(problem.space.start or {}, "", 0)
 
 
+FLATTENED = """
+class Viewed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two, self.out = nn.Conv2d(1, 8, 3), nn.Conv2d(8, 8, 3), nn.Linear(128, 10)
+
+    def forward(self, images):
+        maps = self.two(self.one(images).relu())
+        return self.out(maps.view(maps.size(0), -1))
+
+
+class Deep(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.norm, self.two = nn.Conv3d(1, 8, 3, padding=1), nn.BatchNorm3d(8), nn.Conv3d(8, 8, 3, padding=1)
+        self.out = nn.Linear(8, 10)
+
+    def forward(self, images):
+        return self.out(self.two(self.norm(self.one(images.unsqueeze(1))).relu()).mean((2, 3, 4)))
+
+
+def network():
+    return {name}()
+"""
+
+
+@pytest.mark.parametrize("name", ["Viewed", "Deep"])
+@pytest.mark.parametrize(
+    ("kind", "budget"), [(ChannelProblem, "macs=0.5"), (BitsProblem, "energy=0.6"), (JointProblem, "bytes=0.2")]
+)
+def test_a_network_that_cannot_have_its_channels_last_is_searched(
+    kind: type[NetworkProblem], budget: str, name: str, write_module: WriteModule
+) -> None:
+    reference = NetworkReference("digits", write_module(f"flat_{name.lower()}", FLATTENED.replace("{name}", name)))
+    judging = Judging(validation=60, recalibration=64, reconstruction=64)
+    problem = kind(reference, CostLimit.parse(budget), judging)
+    assert 0 <= problem.evaluate(problem.space.start or {}, "", 0).metrics["accuracy"] <= 100
+
+
 NAN_TASK = """
 from nn_compression.data import Data
 from nn_compression.datasets.digits import digits_data

@@ -15,7 +15,7 @@ from nn_compression.graph.layer import Layer, within
 from nn_compression.hardware import load_hardware
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
-from nn_compression.problems.coded_bytes import float_bytes, quantized_bytes
+from nn_compression.problems.coded_bytes import quantized_bytes, rest_bytes
 from nn_compression.problems.costs import Cost, Table, TableCost
 from nn_compression.problems.network import NetworkReference
 from nn_compression.problems.network_problem import NetworkProblem, refuse_unknown
@@ -124,9 +124,7 @@ class BitsProblem(NetworkProblem):
             widths = [MOST_BITS] if column is None else [int(width) for width in self.grid.values[column]]
             costs = [quantized_bytes(self._calibration.rounded(layer.name, width).values()) for width in widths]
             tables.append(Table((), np.array(costs[0])) if column is None else Table((column,), np.array(costs)))
-        rest = [tensor for name, tensor in self.network.model.state_dict().items() if name not in weighed]
-        floats = sum(float_bytes(tensor) for tensor in rest if tensor.is_floating_point() and tensor.numel())
-        return [*tables, Table((), np.array(floats))]
+        return [*tables, Table((), np.array(rest_bytes(self.network.model, weighed)))]
 
     def _modelled(self) -> list[Table]:
         """What the hardware takes for each layer at each of its widths; other layers compute in floats."""

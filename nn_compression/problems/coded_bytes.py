@@ -6,16 +6,17 @@ counts in the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from automl_core.space import Array
+from nn_compression.graph.ties import first_keys
 from nn_compression.quantization.linear import QuantizedWeight
 
-__all__ = ["SHARED_BITS", "entropy", "float_bytes", "position_bits", "quantized_bytes", "sparse_bytes"]
+__all__ = ["SHARED_BITS", "entropy", "float_bytes", "position_bits", "quantized_bytes", "rest_bytes", "sparse_bytes"]
 
 _MANTISSA = 23
 """Bits of a float32 that nothing can be made of; its sign and exponent are entropy-coded."""
@@ -48,6 +49,13 @@ def quantized_bytes(weights: Iterable[QuantizedWeight]) -> float:
 def float_bytes(values: Tensor) -> float:
     """Bytes of float32 numbers that are not zero, and of where those are."""
     return float(sparse_bytes([values], np.array([1.0]))[0])
+
+
+def rest_bytes(model: nn.Module, counted: Collection[str]) -> float:
+    """Bytes of all that stays in floats, each tensor once, but for the keys that are counted elsewhere."""
+    first = first_keys(model)
+    rest = [tensor for key, tensor in model.state_dict().items() if first.get(key, key) == key and key not in counted]
+    return sum(float_bytes(tensor) for tensor in rest if tensor.is_floating_point() and tensor.numel())
 
 
 def sparse_bytes(weights: Sequence[Tensor], shares: Array) -> Array:

@@ -17,7 +17,7 @@ from nn_compression.design_space import network_space
 from nn_compression.graph.layer import within
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
-from nn_compression.problems.coded_bytes import float_bytes, sparse_bytes
+from nn_compression.problems.coded_bytes import rest_bytes, sparse_bytes
 from nn_compression.problems.costs import Cost, Table, TableCost
 from nn_compression.problems.network import NetworkReference
 from nn_compression.problems.network_problem import NetworkProblem, refuse_unknown
@@ -67,12 +67,20 @@ class SparsityProblem(NetworkProblem):
 
     @cached_property
     def layers(self) -> dict[str, tuple[str, ...]]:
-        """The layers whose weights are removed, in data-flow order, and the keys of these weights."""
+        """The layers whose weights are removed, in data-flow order, and the keys of these weights.
+
+        Of layers with tied weights this is the first; none of them, where one is kept.
+        """
         known = prunable(self.network.model)
         refuse_unknown(self.keep, known)
         order = [layer.name for layer in self.network.graph.layers if layer.name in known]
-        kept = [n for n in order if any(within(n, name) for name in self.keep)]
-        return {name: known[name] for name in order if name not in kept}
+        taken = {key for n in order for key in known[n] if any(within(n, name) for name in self.keep)}
+        found = {}
+        for name in order:
+            if not taken.intersection(known[name]):
+                found[name] = known[name]
+                taken.update(known[name])
+        return found
 
     def _space(self) -> DesignSpace:
         variables = [share_variable(layer, self.least_kept) for layer in self.layers]
@@ -91,10 +99,8 @@ class SparsityProblem(NetworkProblem):
         for column, layer in enumerate(self.layers):
             shares = np.array([float(value) for value in self.grid.values[column]])
             tables.append(Table((column,), sparse_bytes(self._tensors(layer), shares)))
-        removable = {key for keys in self.layers.values() for key in keys}
-        rest = [tensor for name, tensor in self.network.model.state_dict().items() if name not in removable]
-        floats = sum(float_bytes(tensor) for tensor in rest if tensor.is_floating_point() and tensor.numel())
-        return TableCost([*tables, Table((), np.array(floats))], len(self.layers))
+        rest = rest_bytes(self.network.model, {key for keys in self.layers.values() for key in keys})
+        return TableCost([*tables, Table((), np.array(rest))], len(self.layers))
 
     def _base_cost(self) -> float:
         return float(self.network.state_bytes)

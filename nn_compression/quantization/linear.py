@@ -58,8 +58,11 @@ def quantize(
 
 
 def quantizable(model: nn.Module) -> tuple[str, ...]:
-    """The names of the layers that can be quantized, in the order of the model's modules."""
-    return tuple(name for name, layer in model.named_modules() if quantized_kind(layer) is not None)
+    """The names of the layers that can be quantized, in the order of the model's modules; none with a tied weight."""
+    tied = _tied(model)
+    return tuple(
+        name for name, layer in model.named_modules() if quantized_kind(layer) is not None and name not in tied
+    )
 
 
 class Calibration:
@@ -135,9 +138,7 @@ class Calibration:
         return self._scratch.model
 
     def _ranges(self, bits: Mapping[str, Bits]) -> dict[str, ActivationRange]:
-        by_name = dict(self.model.named_modules())
-        for name, layer_bits in bits.items():
-            check_bits(name, _layer(by_name, name), layer_bits)
+        _check(self.model, bits)
         widths = {name: layer_bits.activations for name, layer_bits in bits.items()}
         return {name: self.range(name, width) for name, width in widths.items() if width < FLOAT_BITS}
 
@@ -200,13 +201,37 @@ def plain(model: nn.Module) -> nn.Module:
 
 
 def _quantized(model: nn.Module, bits: Mapping[str, Bits], ranges: Mapping[str, ActivationRange]) -> nn.Module:
+    _check(model, bits)
     copied = copy.deepcopy(model)
     layers = dict(copied.named_modules())
     for name, layer_bits in bits.items():
-        check_bits(name, _layer(layers, name), layer_bits)
         if layer_bits != FLOAT:
             _turned(layers[name]).begin(layer_bits, ranges.get(name))
     return copied
+
+
+def _check(model: nn.Module, bits: Mapping[str, Bits]) -> None:
+    layers, tied = dict(model.named_modules()), _tied(model)
+    for name, layer_bits in bits.items():
+        check_bits(name, _layer(layers, name), layer_bits)
+        if name in tied and layer_bits.weights < FLOAT_BITS:
+            remedy = f"leave its weights at {FLOAT_BITS} bits, or give it a weight of its own"
+            problem = f"the layer {name!r} shares its weight with {tied[name]!r}, which would be rounded with it"
+            raise InputError(problem, remedy=remedy)
+
+
+def _tied(model: nn.Module) -> dict[str, str]:
+    """The layers of which another one holds a weight, too, and that other one."""
+    holders: dict[int, list[str]] = {}
+    for name, layer in model.named_modules():
+        for parameter in layer.parameters(recurse=False):
+            holders.setdefault(id(parameter), []).append(name)
+    return {
+        name: next((other for other in holders[id(weight)] if other != name), name)
+        for name, layer in model.named_modules()
+        for _, weight in weights_of(layer)
+        if len(holders[id(weight)]) > 1
+    }
 
 
 def _turned(layer: nn.Module) -> QuantizedLayer:

@@ -167,9 +167,10 @@ class SharedDesigns(SparseDesigns):
         AlexNet's 8 bits for convolutions and 5 for the rest at most (Han et al. 2016, table 4); of a layer of few
         weights about the root of their number, or its codebook would be larger than what it saves.
         """
-        found = {}
-        for name, keys in prunable(model).items():
-            if name not in self.settings.keep:
+        found, layers = {}, prunable(model)
+        whole = {key for name in self.settings.keep for key in layers.get(name, ())}
+        for name, keys in layers.items():
+            if not whole.intersection(keys):
                 weights = keep.get(name, 1.0) * sum(model.get_parameter(key).numel() for key in keys) / len(keys)
                 most = _CONVOLUTION if isinstance(model.get_submodule(name), _ConvNd) else _OTHERS
                 found[name] = min(2 ** max(round(math.log2(max(weights, 1.0)) / 2), _LEAST_BITS), most)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from automl_core.errors import InputError
 from automl_core.nearest import did_you_mean
+from nn_compression.graph.ties import first_keys
 
 __all__ = ["Masks", "by_parameter", "gradients_altered", "prunable"]
 
@@ -19,13 +20,15 @@ def prunable(model: nn.Module) -> dict[str, tuple[str, ...]]:
     """The layers whose weights can be removed, and the keys of these weights in the state dict.
 
     Matrices and kernels only: biases and normalisations are few, and are left alone. An LSTM has two weights a layer.
+    Layers with tied weights have the same key, the first.
     """
+    first = first_keys(model)
     return {
         name: keys
         for name, layer in model.named_modules()
         if (
             keys := tuple(
-                f"{name}.{key}" if name else key
+                first[f"{name}.{key}" if name else key]
                 for key, value in layer.named_parameters(recurse=False)
                 if value.ndim > 1 and "weight" in key
             )
@@ -34,26 +37,31 @@ def prunable(model: nn.Module) -> dict[str, tuple[str, ...]]:
 
 
 def by_parameter(model: nn.Module, values: Mapping[str, float], what: str) -> dict[str, float]:
-    """Settings by layer or by parameter, as settings by parameter.
+    """Settings by layer or by parameter, as settings by parameter; a tied weight has the first of its names.
 
     Args:
         model: the model.
-        values: by the name of a layer (for each of its weights) or of a parameter, which goes first.
+        values: by the name of a layer (for each of its weights) or of a parameter, which goes first. What several
+            layers share gets the least of theirs.
         what: the settings are, for errors.
 
     Raises:
         InputError: there is no such layer or parameter.
     """
     layers, parameters = prunable(model), dict(model.named_parameters())
-    found: dict[str, float] = {}
-    for name, value in sorted(values.items(), key=lambda item: item[0] in parameters):
-        if name not in layers and name not in parameters:
-            known = [*layers, *parameters]
+    keys = {key: first for key, first in first_keys(model).items() if first in parameters}
+    by_layer: dict[str, float] = {}
+    by_key: dict[str, float] = {}
+    for name, value in values.items():
+        if name not in layers and name not in keys:
+            known = [*layers, *keys]
             raise InputError(
                 f"there is no layer {name!r}", place=what, remedy=did_you_mean(name, known, "its layers with weights")
             )
-        found |= dict.fromkeys(layers.get(name, (name,)), value)
-    return found
+        found = by_key if name in keys else by_layer
+        for key in (keys[name],) if name in keys else layers[name]:
+            found[key] = min(value, found.get(key, value))
+    return by_layer | by_key
 
 
 @dataclass(frozen=True, eq=False)

@@ -78,6 +78,20 @@ def test_a_step_moves_each_centroid_by_the_sum_over_its_weights() -> None:
     torch.testing.assert_close(books.centroids("0.weight"), (centroids - 0.1 * wanted).detach())
 
 
+def test_the_gradient_of_a_tied_weight_is_summed_once() -> None:
+    torch.manual_seed(0)
+    first, last = nn.Linear(10, 10, bias=False), nn.Linear(10, 10, bias=False)
+    last.weight = first.weight
+    model, inputs = nn.Sequential(first, nn.Tanh(), last), torch.randn(20, 10)
+    books = Codebooks.share(model, {"0": 6, "2": 6})
+    (plain,) = torch.autograd.grad(model(inputs).square().sum(), first.weight)
+    with books.held():
+        model(inputs).square().sum().backward()
+    for value in first.weight.unique():
+        members = first.weight == value
+        torch.testing.assert_close(first.weight.grad[members], plain[members].sum().expand(int(members.sum())))  # type: ignore[index]
+
+
 @pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.AdamW])
 def test_training_leaves_the_weights_shared_and_the_pruned_ones_zero(kind: type[torch.optim.Optimizer]) -> None:
     model, inputs, targets = network(), torch.randn(20, 10), torch.randint(5, (20,))

@@ -287,6 +287,20 @@ def test_what_cannot_be_quantized_is_refused() -> None:
         quantize(unused, {"unused": Bits(4, 4)}, torch.ones(1, 2), forward=lambda model, x: model["used"](x))
 
 
+def test_a_tied_weight_is_not_rounded_for_one_layer_alone() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 4), nn.Linear(4, 5))
+    model[2].weight = model[0].weight
+    assert quantizable(model) == ("1",)
+    with pytest.raises(InputError, match="'2' shares its weight with '0'"):
+        quantize(model, {"2": Bits(4)}, None)
+    tokens = torch.tensor([[0, 3, 1]])
+    quantized = quantize(model, {"1": Bits(2), "2": Bits(32, 4)}, tokens)
+    torch.testing.assert_close(frozen(quantized)(tokens), quantized(tokens))
+    twice = nn.Linear(4, 4)
+    assert quantizable(nn.Sequential(twice, nn.ReLU(), twice)) == ("0",), "one layer that runs twice is not tied"
+
+
 def test_calibration_leaves_the_model_as_it_was() -> None:
     net = small_net().train()
     net[4].eval()

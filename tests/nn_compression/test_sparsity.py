@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given
@@ -57,6 +59,18 @@ def test_shares_are_given_by_layer_or_by_parameter() -> None:
         "lstm.weight_hh_l0": 0.25,
     }
     assert masks.density() == {"embedding": 1, "lstm": (0.5 * 32 * 6 + 0.25 * 32 * 8) / (32 * 14), "linear": 1}
+
+
+def test_a_tied_weight_has_one_mask_the_smallest_that_is_asked_for() -> None:
+    model = Recurrent()
+    model.head = nn.Linear(6, 7)
+    model.head.weight = model.embedding.weight
+    for shares in ({"head": 0.5, "embedding": 0.25}, {"embedding": 0.25, "head.weight": 0.25}, {"head": 0.25}):
+        masks = Masks.magnitude(copy.deepcopy(model), shares)
+        masks.apply()
+        left = int(masks.model.get_parameter("head.weight").count_nonzero()) / 42
+        assert left == pytest.approx(0.25, abs=0.02) and list(masks.kept) == ["embedding.weight"]
+        assert masks.density() == {"embedding": left, "lstm": 1, "linear": 1, "head": left}
 
 
 def test_falling_shares_are_nested() -> None:

@@ -249,7 +249,8 @@ class _Course:
             return
         problem = f"the loss is {total} in epoch {int(time) + 1} of {self._schedule.epochs}"
         if found := named_break(self._data.train, self._broken_weights):
-            remedy = f"correct them (torch.isfinite finds them); where the network takes care of them, {self._slower(time)}"
+            slower = self._slower(time)
+            remedy = f"correct them (torch.isfinite finds them); where the network takes care of them, {slower}"
             raise NotFinite(f"{problem}: {found}", place="training", remedy=remedy)
         if time == 0:
             remedy = "inputs, targets and weights are finite: see what the network and its loss make of them"

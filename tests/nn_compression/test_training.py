@@ -246,6 +246,38 @@ def test_a_loss_that_is_no_number_names_the_epoch_the_rate_and_what_to_do(optimi
     assert f"--lr {rate / 10:.2g}" in str(caught.value.remedy)
 
 
+@pytest.mark.parametrize("cut", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    ("metrics", "higher_is_better", "best"),
+    [
+        ([50.0, torch.nan, 10.0, 5.0], True, 1),
+        ([50.0, torch.nan, 10.0, 5.0], False, 4),
+        ([torch.nan, 5.0, torch.nan, 4.0], True, 2),
+        ([torch.nan, torch.nan, torch.nan, torch.nan], True, 4),
+        ([1.0, 3.0, 3.0, 2.0], True, 3),
+    ],
+)
+def test_a_metric_that_is_no_number_is_worse_than_any(
+    metrics: list[float], higher_is_better: bool, best: int, cut: int, tmp_path: Path
+) -> None:
+    data, looks = lines(), iter(metrics)
+    task = replace(data.task, metric=lambda outputs, targets: next(looks), higher_is_better=higher_is_better)
+    data, schedule = replace(data, task=task), Schedule(4, keep_best=True)
+    if cut:
+        with pytest.raises(Interrupted):
+            train(a_line(), data, schedule, seed=0, checkpoint=tmp_path / "t", progress=interrupt_after(cut))
+    assert train(a_line(), data, schedule, seed=0, checkpoint=tmp_path / "t").best == best
+
+
+def test_a_last_step_that_was_too_large_is_told() -> None:
+    data = lines()
+    large = replace(data, train=Split(data.train.inputs * 1e10, data.train.targets))
+    schedule = Schedule(1, 1e35, batch=64, momentum=0.0, weight_decay=0.0, decay="constant")
+    with pytest.raises(Diverged, match=r"'weight' holds NaN or infinity after epoch 1 of 1.*up to 1e\+35") as caught:
+        train(a_line(), large, schedule, seed=0)
+    assert suggested(caught.value) == 1e34
+
+
 def test_an_infinite_mask_is_not_the_cause_of_a_training_that_diverges() -> None:
     class Masked(nn.Linear):
         def __init__(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
+from torch import nn
 
 from automl_core.errors import InputError
 from automl_core.nearest import did_you_mean
@@ -15,7 +16,7 @@ from nn_compression.graph.layer_widths import Integers, LayerWidths, SpreadNumbe
 from nn_compression.graph.tracing import NetworkGraph
 from nn_compression.quantization.bits import FLOAT_BITS
 
-__all__ = ["ChannelCost", "model_bytes", "model_macs"]
+__all__ = ["ChannelCost", "model_bytes", "model_macs", "raw_bytes"]
 
 
 def model_macs(graph: NetworkGraph) -> int:
@@ -42,6 +43,12 @@ def model_bytes(graph: NetworkGraph, bits: int | Mapping[str, int] = FLOAT_BITS)
         layer = graph.by_name[name]
         total -= (layer.weights - layer.shared) * (FLOAT_BITS - width)
     return -(-total // 8)
+
+
+def raw_bytes(model: nn.Module) -> int:
+    """Bytes of a state dict as it is in memory, tied weights once: what a budget of bytes is a share of."""
+    tensors = {id(tensor): tensor for tensor in model.state_dict(keep_vars=True).values()}
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
 
 class ChannelCost:

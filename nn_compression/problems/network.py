@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nn_compression.channels import ChannelGroup, channel_groups
+from nn_compression.cost import raw_bytes
 from nn_compression.data import SettledData
 from nn_compression.files.model_files import load_saved, load_weights
 from nn_compression.files.references import load_data, load_model
@@ -98,5 +99,5 @@ class Network:
 
     @property
     def state_bytes(self) -> int:
-        """Bytes of all values of its state dict: what a budget of bytes is a share of."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in self.model.state_dict().values())
+        """Bytes of all values of its state dict: see :func:`nn_compression.cost.raw_bytes`."""
+        return raw_bytes(self.model)

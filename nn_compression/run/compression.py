@@ -27,6 +27,7 @@ from automl_core.record import Record
 from automl_core.report.figures import save
 from automl_core.report.terminal import json_text
 from automl_core.runs import RECORD, versions, write_whole
+from nn_compression.cost import raw_bytes
 from nn_compression.data import SettledData
 from nn_compression.files.model_files import ModelSpec, load_saved, read_spec, save_model
 from nn_compression.files.references import load_data
@@ -43,7 +44,6 @@ from nn_compression.run.deliverables import (
     export,
     in_floats,
     load_compressed,
-    raw_bytes,
     try_int8,
     write_deliverables,
 )

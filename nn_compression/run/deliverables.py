@@ -28,7 +28,6 @@ __all__ = [
     "export",
     "in_floats",
     "load_compressed",
-    "raw_bytes",
     "try_int8",
     "write_deliverables",
 ]
@@ -51,11 +50,6 @@ class Deliverables:
     file_bytes: int
     onnx: Path | None
     notes: tuple[str, ...] = ()
-
-
-def raw_bytes(model: nn.Module) -> int:
-    """Bytes of all values of a state dict as they are in memory, four each: what a budget of bytes is a share of."""
-    return sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
 
 
 def as_it_runs(model: nn.Module) -> nn.Module:

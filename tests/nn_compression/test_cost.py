@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from automl_core.errors import InputError
 from nn_compression.channels import ChannelGroup, Member, best_channels, channel_groups, prune
-from nn_compression.cost import ChannelCost, model_bytes, model_macs
+from nn_compression.cost import ChannelCost, model_bytes, model_macs, raw_bytes
 from nn_compression.graph.tracing import NetworkGraph, trace
 from nn_compression.zoo.mobilenet_v1 import mobilenet_v1
 from nn_compression.zoo.mobilenet_v2 import mobilenet_v2
@@ -147,6 +147,7 @@ def test_bytes_of_dense_models() -> None:
     graph = trace(nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3)), torch.zeros(1, 2, 4, 4))
     assert model_macs(graph) == 54 * 4
     assert model_bytes(graph) == 4 * (54 + 3 + 6 + 6)
+    assert raw_bytes(nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3))) == model_bytes(graph) + 8  # its counter
     assert model_bytes(graph, 1) == 9  # 69 bits
     assert model_bytes(graph, {"0": 3}) == 4 * (3 + 6 + 6) + 21  # 162 bits
     with pytest.raises(InputError, match="no layer '1'"):
@@ -156,6 +157,6 @@ def test_bytes_of_dense_models() -> None:
 def test_tied_weights_are_stored_once() -> None:
     model, tokens = net_of("tied")
     graph = trace(model, tokens[:1])
-    assert model_bytes(graph) == 4 * sum(parameter.numel() for parameter in model.parameters())
+    assert raw_bytes(model) == model_bytes(graph) == 4 * sum(parameter.numel() for parameter in model.parameters())
     assert model_bytes(graph, {"out": 4}) == model_bytes(graph)
     assert model_bytes(graph, {"embedding": 4}) == model_bytes(graph) - 54 * 28 // 8

@@ -160,6 +160,22 @@ def test_features_tell_what_was_reduced_and_what_is_left(digits: NetworkReferenc
     assert second.features["reduced"] == pytest.approx(less / whole.macs)
 
 
+TIED = """
+def network():
+    layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.Linear(64, 64), nn.Linear(64, 32), nn.Linear(32, 10))
+    layers[2].weight = layers[1].weight
+    return layers
+"""
+
+
+def test_a_share_of_the_bytes_is_one_of_a_network_that_holds_tied_weights_once(write_module: WriteModule) -> None:
+    reference = NetworkReference("digits", write_module("tied_bytes", TIED))
+    problem = ChannelProblem(reference, CostLimit.parse("bytes=0.75"), FEW)
+    assert problem.base_cost == 4 * (64 * 64 + 64 + 64 + 64 * 32 + 32 + 32 * 10 + 10)
+    point = problem.space.start or {}
+    assert problem.cost_of(point) <= 0.75 * problem.base_cost and problem.kept(point)
+
+
 # Faults of the network.
 
 BROKEN = """

@@ -49,7 +49,11 @@ class Workload:
 def traffic_bits(layer: Layer, bits: Bits, batch: int = 1) -> float:
     """Bits that cross the memory bus for one example: weights once a batch, input and output once.
 
-    The output is counted at the width of the layer's input: what the next layer reads it as, this one does not know.
+    Of an embedding only the rows that are looked up, which examples do not share. The output is counted at the width of
+    the layer's input: what the next layer reads it as, this one does not know.
     """
     values = layer.calls * (math.prod(layer.input_shape) + math.prod(layer.output_shape))
-    return layer.weights * bits.weights / batch + values * bits.activations
+    read: float = layer.weights * bits.weights / batch
+    if layer.kind == "embedding":
+        read = layer.calls * math.prod(layer.input_shape) * layer.outputs * bits.weights
+    return read + values * bits.activations

@@ -39,6 +39,16 @@ def test_traffic_is_weights_once_a_batch_and_every_value_once() -> None:
     assert traffic_bits(layer, Bits(4, 8), batch=16) == 96 * 96 * 4 / 16 + 2 * 96 * 64 * 8
 
 
+@pytest.mark.parametrize("kind", [nn.Embedding, nn.EmbeddingBag])
+def test_an_embedding_reads_the_rows_that_it_looks_up(kind: type[nn.Embedding] | type[nn.EmbeddingBag]) -> None:
+    (layer,) = trace(nn.Sequential(kind(50_000, 128)), torch.zeros(1, 16, dtype=torch.int64)).layers
+    made = 128 if kind is nn.EmbeddingBag else 16 * 128
+    for batch in (1, 16):
+        assert traffic_bits(layer, Bits(), batch) == 32 * (16 * 128 + 16 + made)
+    (larger,) = trace(nn.Sequential(kind(100_000, 128)), torch.zeros(1, 16, dtype=torch.int64)).layers
+    assert HARDWARE["edge"].latency(larger) == HARDWARE["edge"].latency(layer)
+
+
 def test_the_bit_serial_machine_takes_bits_times_bits_or_the_bus() -> None:
     machine = BitSerial(lanes=1000, bus=64, clock=1e6)
     layer = pointwise()

@@ -23,7 +23,7 @@ def product_macs(operation: Any, arguments: Sequence[Any], named: Mapping[str, A
     """Multiply-accumulates of one operation; 0 where it is no product of matrices.
 
     As ``torch.utils.flop_counter`` counts them (two operations each), and in closed form what it leaves out:
-    products with a vector, attention on the CPU, ``nn.Bilinear``.
+    products with a vector, attention and LSTMs on the CPU, ``nn.Bilinear``.
 
     Args:
         operation: an overload of an operation of ``torch.ops.aten``.
@@ -55,6 +55,12 @@ def _bilinear(arguments: Sequence[Any]) -> int:
     return int(first.shape[0] * weight.numel())
 
 
+def _recurrent(arguments: Sequence[Any]) -> int:
+    """One layer and direction of an LSTM: every weight of inputs and of states is used once at each step."""
+    inputs, of_inputs, of_states = arguments[:3]
+    return int(inputs.numel() // inputs.shape[-1] * (of_inputs.numel() + of_states.numel()))
+
+
 _MORE: Mapping[Any, Callable[[Sequence[Any]], int]] = {
     _aten.mv: _matrix_vector,
     _aten.addmv: _matrix_vector,
@@ -65,4 +71,5 @@ _MORE: Mapping[Any, Callable[[Sequence[Any]], int]] = {
     _aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     _aten._scaled_dot_product_fused_attention_overrideable: _attention,
     _aten._trilinear: _bilinear,
+    _aten.mkldnn_rnn_layer: _recurrent,
 }

@@ -99,6 +99,21 @@ def test_recurrent_macs_are_those_of_their_steps(module: nn.RNNBase) -> None:
     assert graph.parameters == sum(parameter.numel() for parameter in module.parameters())
 
 
+class Scaled(nn.LSTM):
+    """An LSTM with a parameter of the user's own, which is no known layer any more."""
+
+    def __init__(self, *sizes: int, **options: bool) -> None:
+        super().__init__(*sizes, **options)
+        self.scale = nn.Parameter(torch.ones(()))
+
+
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True}, {"bias": False}])
+def test_an_lstm_of_the_users_own_multiplies_as_torchs_does(options: dict[str, bool]) -> None:
+    module = Scaled(5, 7, 2, batch_first=True, **options)
+    (layer,) = trace(module, torch.zeros(1, 6, 5)).layers
+    assert (layer.kind, layer.macs) == ("other", by_hand(module, 6))
+
+
 def test_lstm_and_gru_in_closed_form() -> None:
     assert trace(nn.LSTM(5, 7, batch_first=True), torch.zeros(1, 6, 5)).macs == 6 * 4 * 7 * (5 + 7)
     assert trace(nn.GRU(5, 7, batch_first=True), torch.zeros(1, 6, 5)).macs == 6 * 3 * 7 * (5 + 7)

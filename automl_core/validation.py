@@ -4,14 +4,38 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from automl_core.errors import InputError
-from automl_core.located_yaml import LocatedYaml, Location
+from automl_core.located_yaml import LocatedYaml, Location, read_yaml
 from automl_core.nearest import did_you_mean
 
-__all__ = ["explained"]
+__all__ = ["explained", "read_document"]
+
+SomeDocument = TypeVar("SomeDocument", bound=BaseModel)
+
+
+def read_document(path: Path, kind: type[SomeDocument]) -> tuple[LocatedYaml, SomeDocument]:
+    """Read a YAML file whose keys are all at the top.
+
+    Args:
+        path: the file.
+        kind: its model.
+
+    Returns:
+        The file with the places of its keys, and what it says.
+
+    Raises:
+        InputError: with file, line and value: whatever is wrong with it.
+    """
+    source = read_yaml(path)
+    try:
+        return source, kind.model_validate(source.tree)
+    except ValidationError as error:
+        raise explained(source, error, lambda _: kind.model_fields) from None
 
 
 def explained(

@@ -11,6 +11,7 @@ from typing import Any
 from automl_core.contest import Entry
 from automl_core.errors import EvaluationError, InputError, RecordError
 from nn_compression.files.tensor_files import digest
+from nn_compression.hardware import HARDWARE, load_hardware
 from nn_compression.problem_files import ProblemSpec, parse_problem, read_problem
 from nn_compression.problems.network_problem import NetworkProblem
 from nn_compression.training.loop import Epoch
@@ -61,7 +62,7 @@ def _trained(spec: ProblemSpec, told: Callable[[str], None] | None) -> Path:
 
 
 def _identity(spec: ProblemSpec, problem: NetworkProblem) -> dict[str, Any]:
-    """What a record must agree in; the weights by their checksum, wherever they lie."""
+    """What a record must agree in; the weights by their checksum and a machine by its peaks, wherever they lie."""
     split = problem.network.data.validation
     return {
         "settings": {
@@ -71,7 +72,7 @@ def _identity(spec: ProblemSpec, problem: NetworkProblem) -> dict[str, Any]:
             "budget": str(spec.budget),
             "keep": list(spec.keep),
             "round_to": spec.round_to,
-            "hardware": spec.hardware,
+            "hardware": spec.hardware if spec.hardware in HARDWARE else str(load_hardware(spec.hardware)),
             "seed": spec.seed,
         },
         "judging": asdict(problem.judging),

@@ -8,6 +8,8 @@ The file::
     method: channels                # or bits, sparsity, joint
     budget: macs=0.5
     round_to: 8                     # of channels and joint; keep: [layer, ...] and hardware: edge as for `compress`
+
+In tables and folders it is called by its file.
 """
 
 from __future__ import annotations
@@ -17,12 +19,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from automl_core.errors import InputError
-from automl_core.located_yaml import read_yaml
 from automl_core.nearest import did_you_mean
-from automl_core.validation import explained
+from automl_core.validation import read_document
 from nn_compression.files.references import zoo_model
 from nn_compression.files.user_code import is_user_reference
 from nn_compression.problems.bits_problem import BitsProblem
@@ -54,6 +55,7 @@ class ProblemSpec:
         round_to: channels that are kept are multiples of this.
         hardware: whose latency or energy is modelled.
         seed: of the validation split and of the training.
+        file: that it was read from, if it was.
     """
 
     network: str
@@ -65,10 +67,13 @@ class ProblemSpec:
     round_to: int = 1
     hardware: str = "edge"
     seed: int = 0
+    file: Path | None = None
 
     @property
     def name(self) -> str:
-        """For tables and folders."""
+        """For tables and folders: two files may differ in what no few words say."""
+        if self.file is not None:
+            return self.file.stem
         words = (self.network.replace(":", "."), self.method, str(self.budget).partition(" ")[0])
         return "-".join(words).replace("=", "")
 
@@ -140,11 +145,7 @@ def read_problem(path: Path) -> ProblemSpec:
     Raises:
         InputError: with file, line and value: whatever is wrong with it.
     """
-    source = read_yaml(path)
-    try:
-        document = _Document.model_validate(source.tree)
-    except ValidationError as error:
-        raise explained(source, error, lambda _: _Document.model_fields) from None
+    source, document = read_document(path, _Document)
     own = is_user_reference(document.network)
     for key, given in (("data", document.data), ("weights", document.weights)):
         if own and given is None:
@@ -156,12 +157,18 @@ def read_problem(path: Path) -> ProblemSpec:
             _method(document.method, source.place(("method",))),
             _limit(document.budget, source.place(("budget",))),
         ),
-        weights=None if document.weights is None else path.parent / document.weights,
+        weights=None if document.weights is None else Path(_beside(document.weights, path)),
         keep=document.keep,
         round_to=document.round_to,
-        hardware=document.hardware,
+        hardware=_beside(document.hardware, path) if Path(document.hardware).suffix else document.hardware,
         seed=document.seed,
+        file=path,
     )
+
+
+def _beside(name: str, path: Path) -> str:
+    """What the file calls another one by, as seen from here."""
+    return str(path.parent / name)
 
 
 def _limit(text: str, place: str) -> CostLimit:

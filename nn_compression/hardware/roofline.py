@@ -19,11 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from automl_core.errors import InputError
-from automl_core.located_yaml import read_yaml
-from automl_core.validation import explained
+from automl_core.validation import read_document
 from nn_compression.graph.tracing import Layer
 from nn_compression.hardware.workload import traffic_bits
 from nn_compression.quantization.bits import FLOAT, FLOAT_BITS, Bits
@@ -115,11 +114,7 @@ def read_roofline(path: Path) -> Roofline:
     Raises:
         InputError: with file, line and value: whatever is wrong with it.
     """
-    source = read_yaml(path)
-    try:
-        document = _Document.model_validate(source.tree)
-    except ValidationError as error:
-        raise explained(source, error, lambda _: _Document.model_fields) from None
+    source, document = read_document(path, _Document)
     if (document.joules_per_mac is None) != (document.joules_per_byte is None):
         given, missing = ("joules_per_byte", "joules_per_mac")
         if document.joules_per_mac is not None:

@@ -111,11 +111,30 @@ def test_another_network_is_refused(file: Path, part: str) -> None:
         network_entry(str(file), folder)
 
 
+BOARD = "peak_macs_per_second: {8: 20e9, 4: 80e9}\nbytes_per_second: 40e9\n"
+
+
+def test_files_that_differ_in_their_hardware_alone_are_two_problems(file: Path) -> None:
+    (file.parent / "board.yaml").write_text(BOARD)
+    for name in ("edge", "board.yaml"):
+        words = f"network: digits_net\nweights: mine.safetensors\nmethod: bits\nbudget: latency=0.6\nhardware: {name}\n"
+        (file.parent / f"on_{Path(name).stem}.yaml").write_text(words)
+    entries = [network_entry(f"{file.parent}/on_{name}.yaml") for name in ("edge", "board")]  # from another folder
+    assert [entry.name for entry in entries] == ["on_edge", "on_board"]
+    folder = file.parent / "run"
+    entries[1].keep(folder)
+    (file.parent / "board.yaml").write_text(f"# a remark\n{BOARD}")
+    network_entry(f"{file.parent}/on_board.yaml", folder)
+    (file.parent / "board.yaml").write_text(BOARD.replace("20e9", "10e9"))
+    with pytest.raises(RecordError, match="the settings of the network has changed"):
+        network_entry(f"{file.parent}/on_board.yaml", folder)
+
+
 def test_networks_and_toys_stand_in_one_comparison(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(file.parent)
     words = ["compare", "mine.yaml", "toy:allocation", "--optimizers", "random", "--seeds", "1", "--budget", "4"]
     ended = CliRunner().invoke(app, [*words, "--jobs", "1", "--json", "-o", "run"])
     assert ended.exit_code == 0, ended.output
     problems = {study["problem"]: study for study in json.loads(ended.stdout)["studies"]}
-    assert set(problems) == {"digits_net-channels-macs0.4", "allocation"}
-    assert problems["digits_net-channels-macs0.4"]["met"] is True
+    assert set(problems) == {"mine", "allocation"}
+    assert problems["mine"]["met"] is True

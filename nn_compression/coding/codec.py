@@ -29,7 +29,8 @@ from automl_core.errors import InputError
 from automl_core.runs import write_whole
 from nn_compression.coding.byte_fields import ByteReader, damaged, deflated, inflated, number
 from nn_compression.coding.entropy import Piece, StreamReader, coded_stream
-from nn_compression.coding.tensor_code import Grid, check_type, read_tensor, tensor_piece
+from nn_compression.coding.tensor_code import Grid, check_size, check_type, read_tensor, tensor_piece
+from nn_compression.files.tensor_files import held
 from nn_compression.quantization.linear import frozen, quantized_weights
 from nn_compression.quantization.quantized_layers import QuantizedWeight
 
@@ -70,7 +71,7 @@ def encode(model: nn.Module | Mapping[str, Tensor]) -> bytes:
 
 
 def decode(data: bytes, most: int | None = None) -> dict[str, Tensor]:
-    """The state dict of a coded model, bit for bit.
+    """The state dict of a coded model, bit for bit; each tensor with memory of its own.
 
     Args:
         data: as ``encode`` returned it.
@@ -88,8 +89,8 @@ def decode(data: bytes, most: int | None = None) -> dict[str, Tensor]:
         name, earlier, before = header.text(), header.number(), list(state.values())
         if name in state or earlier > len(before):
             raise damaged("a tensor comes twice, or repeats none")
-        state[name] = before[earlier - 1] if earlier else read_tensor(header, stream, left, before)
-        left -= state[name].numel() if not earlier else 0
+        state[name] = _again(before[earlier - 1], left) if earlier else read_tensor(header, stream, left, before)
+        left -= state[name].numel()
     if not header.ended or not stream.ended:
         raise damaged("there is more in it than its tensors")
     return state
@@ -142,12 +143,10 @@ def _grid(
 
 
 def _coded(name: str, value: object) -> Tensor:
-    """The tensor, if it can be coded; modules may keep anything as their extra state."""
-    if not isinstance(value, Tensor):
-        remedy = "keep it as a tensor (register_buffer), or outside the state dict"
-        raise InputError(f"a {type(value).__name__} cannot be coded", place=f"state dict, {name}", remedy=remedy)
-    check_type(value, f"state dict, {name}")
-    return value
+    """The tensor, if it can be coded."""
+    tensor = held(name, value)
+    check_type(tensor, f"state dict, {name}")
+    return tensor
 
 
 def _earlier_or_new(tensor: Tensor, seen: dict[tuple[object, ...], int], place: int, grid: Grid | None) -> Piece:
@@ -156,6 +155,12 @@ def _earlier_or_new(tensor: Tensor, seen: dict[tuple[object, ...], int], place: 
     key = tensor.dtype, tuple(tensor.shape), hashlib.sha256(flat.view(torch.uint8).numpy().data).digest()
     earlier = seen.setdefault(key, place)
     return Piece(number(earlier + 1)) if earlier < place else Piece(number(0)) + tensor_piece(tensor, grid)
+
+
+def _again(tensor: Tensor, most: int) -> Tensor:
+    """A copy: whoever loads the tensors themselves must not find equal ones tied."""
+    check_size(tensor.numel(), most)
+    return tensor.clone()
 
 
 def _opened(data: bytes) -> ByteReader:

@@ -22,7 +22,7 @@ from nn_compression.coding.entropy import Piece, StreamReader, cheapest
 from nn_compression.coding.positions import position_piece, read_positions
 from nn_compression.coding.value_code import WIDEST_GRID, Mesh, Patterns, Places, read_values, value_piece
 
-__all__ = ["Grid", "check_type", "read_tensor", "tensor_piece"]
+__all__ = ["Grid", "check_size", "check_type", "read_tensor", "tensor_piece"]
 
 _TYPES = (
     *(torch.float32, torch.float16, torch.bfloat16, torch.float64),
@@ -50,24 +50,34 @@ def check_type(tensor: Tensor, place: str | None = None) -> None:
     """That a tensor can be coded.
 
     Raises:
-        InputError: its type is not coded.
+        InputError: its type is not coded, or it has too many axes.
     """
+    if tensor.ndim > _MOST_AXES:
+        remedy = f"keep it in another shape: {_MOST_AXES} axes at most"
+        raise InputError(f"a tensor of {tensor.ndim} axes cannot be coded", place=place, remedy=remedy)
     if tensor.dtype not in _TYPES:
         remedy = f"these can: {', '.join(str(kind).removeprefix('torch.') for kind in _TYPES)}"
         raise InputError(f"tensors of {tensor.dtype} cannot be coded", place=place, remedy=remedy)
+
+
+def check_size(elements: int, most: int) -> None:
+    """That a tensor which is to be read is no larger than it may be.
+
+    Raises:
+        InputError: it is.
+    """
+    if elements > most:
+        remedy = f"if that is meant, decode it with most={elements}"
+        raise InputError(f"a tensor of {elements:,} elements is too much for so small a file", remedy=remedy)
 
 
 def tensor_piece(tensor: Tensor, grid: Grid | None = None) -> Piece:
     """The cheapest code of a tensor.
 
     Args:
-        tensor: of any shape and real type.
+        tensor: as ``check_type`` takes it.
         grid: of its values, where they lie on one; a grid that does not give them is not used.
-
-    Raises:
-        InputError: the type is not coded.
     """
-    check_type(tensor)
     kind, shape = _TYPES.index(tensor.dtype), _matrix(tuple(tensor.shape))
     header = Piece(number(kind) + number(tensor.ndim) + b"".join(map(number, tensor.shape)))
     values, mesh = _patterns(tensor), _mesh(tensor, grid)
@@ -98,9 +108,7 @@ def read_tensor(fields: ByteReader, stream: StreamReader, most: int, before: Seq
         raise damaged("a tensor is of no known type")
     sizes = tuple(fields.number() for _ in range(axes))
     count = math.prod(sizes)
-    if count > most or max(sizes, default=0) > most:
-        remedy = f"if that is meant, decode it with most={count}"
-        raise InputError(f"a tensor of {count:,} elements is too much for so small a file", remedy=remedy)
+    check_size(max((count, *sizes)), most)
     sparse = fields.number()
     if sparse > 1:
         raise damaged("a tensor is neither whole nor sparse")
@@ -109,17 +117,13 @@ def read_tensor(fields: ByteReader, stream: StreamReader, most: int, before: Seq
     values = np.zeros(count, np.uint64)
     scales = [each.reshape(-1).numpy() if each.dtype == torch.float32 else None for each in before]
     places = Places(np.flatnonzero(present), count, sizes[0] if sizes else 1, scales)
-    values[present] = read_values(fields, stream, _width(kind), _TYPES[kind] == torch.float32, places)
+    values[present] = read_values(fields, stream, _TYPES[kind].itemsize, _TYPES[kind] == torch.float32, places)
     return _tensor(values, kind, sizes)
 
 
 def _matrix(sizes: tuple[int, ...]) -> tuple[int, int]:
     """A kernel or matrix as (outputs, the rest); a vector as one row."""
     return (sizes[0], math.prod(sizes[1:])) if len(sizes) > 1 else (1, math.prod(sizes))
-
-
-def _width(kind: int) -> int:
-    return torch.empty(0, dtype=_TYPES[kind]).element_size()
 
 
 def _patterns(tensor: Tensor) -> Patterns:
@@ -132,7 +136,7 @@ def _patterns(tensor: Tensor) -> Patterns:
 def _tensor(values: Patterns, kind: int, sizes: tuple[int, ...]) -> Tensor:
     if not len(values):
         return torch.empty(sizes, dtype=_TYPES[kind])
-    raw = torch.from_numpy(values.astype(f"u{_width(kind)}").view(np.uint8).copy())
+    raw = torch.from_numpy(values.astype(f"u{_TYPES[kind].itemsize}").view(np.uint8).copy())
     return raw.view(_TYPES[kind]).reshape(sizes)
 
 

@@ -17,6 +17,7 @@ from automl_core.nearest import did_you_mean
 from nn_compression.data import Data, SettledData, settled
 from nn_compression.datasets import DATASETS
 from nn_compression.datasets.text import text_data
+from nn_compression.files.tensor_files import held
 from nn_compression.files.user_code import blaming, call, function_of, is_user_reference
 from nn_compression.zoo import ZOO, ZooModel
 
@@ -89,7 +90,8 @@ def load_model(
         seed: of the initial weights.
 
     Raises:
-        InputError: there is no such network, it does not fit the input, or the user's function fails.
+        InputError: there is no such network, it does not fit the input, the user's function fails, or what it returns
+            cannot be kept in a file.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -100,6 +102,8 @@ def load_model(
                 raise InputError(
                     f"it returns a {type(model).__name__}, no torch.nn.Module", place=reference, remedy=remedy
                 )
+            for name, value in model.state_dict().items():
+                held(name, value)
             return model
         return _from_zoo(reference, example_input, classes)
 

@@ -13,13 +13,36 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from automl_core.errors import InputError
 from automl_core.runs import write_whole
 
-__all__ = ["digest", "read_tensors", "write_tensors"]
+__all__ = ["digest", "held", "read_tensors", "write_tensors"]
 
 _FACTS, _CHECKSUM = "facts", "checksum"
+
+
+def held(name: str, value: object) -> Tensor:
+    """A value of a state dict, if it is a tensor with its values in memory: modules may keep anything as extra state.
+
+    Raises:
+        InputError: it is none.
+    """
+    place = f"state dict, {name}"
+    if not isinstance(value, Tensor):
+        remedy = "keep it as a tensor (register_buffer), or outside the state dict"
+        raise InputError(f"a {type(value).__name__} cannot be coded", place=place, remedy=remedy)
+    if is_lazy(value):
+        remedy = "run the network on an input once before it is returned"
+        raise InputError("a tensor that has no shape yet cannot be coded", place=place, remedy=remedy)
+    if value.is_meta:
+        remedy = "build the network on the CPU, not on the device meta"
+        raise InputError("a tensor without values cannot be coded", place=place, remedy=remedy)
+    if value.layout != torch.strided:
+        problem = f"a tensor laid out as {value.layout} cannot be coded"
+        raise InputError(problem, place=place, remedy="keep it dense: tensor.to_dense()")
+    return value
 
 
 def digest(tensors: Mapping[str, Tensor], facts: Any = None) -> str:
@@ -28,10 +51,13 @@ def digest(tensors: Mapping[str, Tensor], facts: Any = None) -> str:
     Args:
         tensors: by name.
         facts: anything that JSON can hold.
+
+    Raises:
+        InputError: one is no tensor with its values in memory.
     """
     sha = hashlib.sha256(orjson.dumps(facts, option=orjson.OPT_SORT_KEYS))
     for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
+        tensor = held(name, tensors[name]).detach().cpu().contiguous()
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         sha.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return sha.hexdigest()
@@ -41,10 +67,11 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Any = None) 
     """Write tensors, and facts that JSON can hold, whole or not at all.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: it cannot be written, or one is no tensor with its values in memory.
     """
     apart = {
-        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+        name: held(name, tensor).detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
     }
     text = orjson.dumps(facts).decode()
     content = save(apart, {_FACTS: text, _CHECKSUM: digest(apart, facts)})

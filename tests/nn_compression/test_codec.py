@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from automl_core.errors import InputError
@@ -115,6 +116,23 @@ def test_equal_tensors_are_written_once() -> None:
     once, twice = len(encode({"embedding": tied})), len(encode({"embedding": tied, "output": tied.clone()}))
     assert twice < once + 20
     assert_same(decode(encode({"embedding": tied, "output": tied})), {"embedding": tied, "output": tied})
+
+
+def test_equal_tensors_come_back_in_memory_of_their_own(tmp_path: Path) -> None:
+    """Two fresh batch normalisations are equal, and not tied."""
+    state = decode(encode(nn.Sequential(nn.BatchNorm1d(4), nn.BatchNorm1d(4))))
+    save_file(state, tmp_path / "w")  # which refuses tensors that share memory
+    model = nn.Sequential(nn.BatchNorm1d(4), nn.BatchNorm1d(4))
+    model.load_state_dict(state, assign=True)
+    model(torch.randn(8, 4))
+    assert [int(norm.num_batches_tracked) for norm in model] == [1, 1]
+
+
+def test_a_short_file_does_not_fill_the_memory_by_repeating_a_tensor() -> None:
+    data = encode({str(number): torch.zeros(1 << 20) for number in range(9)})
+    with pytest.raises(InputError, match="1,048,576 elements"):
+        decode(data)
+    assert len(decode(data, most=9 << 20)) == 9
 
 
 def network() -> nn.Sequential:
@@ -248,3 +266,13 @@ def test_what_cannot_be_coded_is_named() -> None:
         encode({"weight": torch.zeros(2, dtype=torch.complex64)})
     with pytest.raises(InputError, match=r"_extra_state: a dict cannot be coded"):
         encode({"_extra_state": {"version": 1}})  # type: ignore[dict-item]
+    for tensor, problem in [
+        (torch.zeros([1] * 9), "9 axes"),
+        (torch.eye(4).to_sparse(), "sparse_coo"),
+        (torch.empty(3, device="meta"), "without values"),
+        (nn.LazyLinear(3).weight, "no shape"),
+    ]:
+        with pytest.raises(InputError, match=rf"weight: a tensor .*{problem}") as caught:
+            encode({"weight": tensor})
+        assert caught.value.remedy
+    assert decode(encode({"weight": torch.ones([1] * 8)}))["weight"].shape == (1,) * 8

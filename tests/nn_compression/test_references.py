@@ -43,6 +43,25 @@ def test_a_module_of_the_current_folder_gives_the_network(here: Path) -> None:
     assert not first.weight.equal(load_model(f"{name}:net", seed=2).weight)
 
 
+def test_a_network_whose_extra_state_is_no_tensor_is_refused_before_any_training(here: Path) -> None:
+    code = """
+from torch import nn
+
+class Versioned(nn.Linear):
+    def get_extra_state(self): return {"version": 1}
+    def set_extra_state(self, state): pass
+
+def net(): return nn.Sequential(Versioned(4, 3))
+def lazy(): return nn.LazyLinear(3)
+"""
+    name = write(here, code)
+    with pytest.raises(InputError, match="a dict cannot be coded") as caught:
+        load_model(f"{name}:net")
+    assert caught.value.place == "state dict, 0._extra_state" and "register_buffer" in str(caught.value.remedy)
+    with pytest.raises(InputError, match="no shape yet"):
+        load_model(f"{name}:lazy")
+
+
 def test_a_class_is_as_good_as_a_function_and_folders_are_dotted(here: Path) -> None:
     (here / "folder_of_a_user").mkdir()
     write(here / "folder_of_a_user", "from torch import nn\nclass Net(nn.Linear):\n    def __init__(self):\n"

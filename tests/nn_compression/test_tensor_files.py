@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -58,6 +59,14 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be"):
         write_tensors(tmp_path / "file" / "a", {})
+
+
+def test_what_is_no_tensor_is_told(tmp_path: Path) -> None:
+    state: dict[str, Any] = {"a": torch.ones(1), "layer._extra_state": {"version": 1}}
+    for use in (digest, lambda tensors: write_tensors(tmp_path / "a", tensors)):
+        with pytest.raises(InputError, match="a dict cannot be coded") as caught:
+            use(state)
+        assert caught.value.place == "state dict, layer._extra_state"
 
 
 def test_the_digest_tells_names_shapes_types_and_values_apart() -> None:

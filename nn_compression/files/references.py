@@ -19,6 +19,7 @@ from nn_compression.datasets import DATASETS
 from nn_compression.datasets.text import text_data
 from nn_compression.files.tensor_files import held
 from nn_compression.files.user_code import blaming, call, function_of, is_user_reference
+from nn_compression.graph.execution import refuse_computed_weights
 from nn_compression.zoo import ZOO, ZooModel
 
 __all__ = ["load_data", "load_model", "zoo_model"]
@@ -102,6 +103,7 @@ def load_model(
                 raise InputError(
                     f"it returns a {type(model).__name__}, no torch.nn.Module", place=reference, remedy=remedy
                 )
+            refuse_computed_weights(model, reference)
             for name, value in model.state_dict().items():
                 held(name, value)
             return model

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
 from automl_core.errors import InputError
 
@@ -17,6 +20,7 @@ __all__ = [
     "execution_order",
     "failed_run",
     "faults_by_module",
+    "refuse_computed_weights",
     "without_fused_attention",
 ]
 
@@ -29,8 +33,38 @@ def example_inputs(example_input: Tensor | Sequence[Tensor]) -> tuple[Tensor, ..
     return (example_input,) if isinstance(example_input, Tensor) else tuple(example_input)
 
 
+_MADE_PLAIN: Mapping[type[object], str] = {
+    BasePruningMethod: "torch.nn.utils.prune.remove",
+    WeightNorm: "torch.nn.utils.remove_weight_norm",
+    SpectralNorm: "torch.nn.utils.remove_spectral_norm",
+}
+"""What makes a parameter again of a weight that such a hook computes."""
+
+
+def refuse_computed_weights(model: nn.Module, place: str | None = None) -> None:
+    """Refuse a weight that a hook computes from other parameters: it can be neither copied nor rounded nor removed.
+
+    Raises:
+        InputError: there is one; its layer is named.
+    """
+    for name, module in model.named_modules():
+        for hook in module._forward_pre_hooks.values():
+            remove = next((way for kind, way in _MADE_PLAIN.items() if isinstance(hook, kind)), None)
+            if remove is not None:
+                raise InputError(
+                    f"the weight of the layer {name!r} is computed by a hook ({type(hook).__name__})",
+                    place=place,
+                    remedy=f"make it a parameter again once its weights are loaded: {remove}",
+                )
+
+
 def evaluation_copy(model: nn.Module) -> nn.Module:
-    """A deep copy in evaluation mode without hooks, which may be changed."""
+    """A deep copy in evaluation mode without hooks, which may be changed.
+
+    Raises:
+        InputError: a hook computes a weight.
+    """
+    refuse_computed_weights(model)
     duplicate = copy.deepcopy(model).eval()
     for module in duplicate.modules():
         module._forward_hooks.clear()

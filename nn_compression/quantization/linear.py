@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from automl_core.errors import InputError
 from automl_core.nearest import did_you_mean
+from nn_compression.graph.execution import refuse_computed_weights
 from nn_compression.quantization.activation_range import ActivationRange, Histogram
 from nn_compression.quantization.bits import FLOAT, FLOAT_BITS, Bits
 from nn_compression.quantization.quantized_layers import (
@@ -211,6 +212,7 @@ def _quantized(model: nn.Module, bits: Mapping[str, Bits], ranges: Mapping[str, 
 
 
 def _check(model: nn.Module, bits: Mapping[str, Bits]) -> None:
+    refuse_computed_weights(model)
     layers, tied = dict(model.named_modules()), _tied(model)
     for name, layer_bits in bits.items():
         check_bits(name, _layer(layers, name), layer_bits)

@@ -6,6 +6,7 @@ training goes on to change; scales are buffers beside them, saved in the state d
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -162,9 +163,12 @@ class QuantizedLayer(_Module):
         return rounded(values, cast(Tensor, self.activation_scale), levels)
 
 
+_WEIGHT = re.compile(r"weight(_(ih|hh|hr)_l\d+(_reverse)?)?")
+
+
 def weights_of(layer: nn.Module) -> list[tuple[str, nn.Parameter]]:
     """The parameters that are rounded, by name: the weights, not the biases."""
-    return [(name, value) for name, value in layer.named_parameters(recurse=False) if name.startswith("weight")]
+    return [(name, value) for name, value in layer.named_parameters(recurse=False) if _WEIGHT.fullmatch(name)]
 
 
 class QuantizedConv1d(QuantizedLayer, nn.Conv1d):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from automl_core.errors import InputError
 from automl_core.nearest import did_you_mean
+from nn_compression.graph.execution import refuse_computed_weights
 from nn_compression.graph.ties import first_keys
 
 __all__ = ["Masks", "by_parameter", "gradients_altered", "prunable"]
@@ -21,12 +22,17 @@ def prunable(model: nn.Module) -> dict[str, tuple[str, ...]]:
 
     Matrices and kernels only: biases and normalisations are few, and are left alone. An LSTM has two weights a layer.
     Layers with tied weights have the same key, the first.
+
+    Raises:
+        InputError: a hook computes a weight.
     """
+    refuse_computed_weights(model)
     first = first_keys(model)
     return {
         name: keys
         for name, layer in model.named_modules()
-        if (
+        if not isinstance(layer, nn.LayerNorm | nn.RMSNorm)
+        and (
             keys := tuple(
                 first[f"{name}.{key}" if name else key]
                 for key, value in layer.named_parameters(recurse=False)

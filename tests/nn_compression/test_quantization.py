@@ -6,7 +6,7 @@ import copy
 import io
 import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from automl_core.errors import InputError
 from automl_core.one_thread import one_thread
+from nn_compression.graph.execution import evaluation_copy
 from nn_compression.quantization.activation_range import Histogram
 from nn_compression.quantization.levels import activation_levels, best_weight_scale, integers_of, rounded, weight_levels
 from nn_compression.quantization.linear import (
@@ -28,6 +29,7 @@ from nn_compression.quantization.linear import (
     quantize,
     quantized_weights,
 )
+from nn_compression.sparsity.masks import Masks
 
 
 @pytest.fixture(autouse=True)
@@ -285,6 +287,45 @@ def test_what_cannot_be_quantized_is_refused() -> None:
     unused = nn.ModuleDict({"used": nn.Linear(2, 2), "unused": nn.Linear(2, 2)})
     with pytest.raises(InputError, match="no calibration input reaches"):
         quantize(unused, {"unused": Bits(4, 4)}, torch.ones(1, 2), forward=lambda model, x: model["used"](x))
+
+
+def pruned(layer: nn.Module) -> None:
+    torch.nn.utils.prune.l1_unstructured(layer, "weight", amount=0.5)  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated:FutureWarning")
+@pytest.mark.parametrize(
+    ("hooked", "removed"),
+    [
+        (pruned, "torch.nn.utils.prune.remove"),
+        (torch.nn.utils.weight_norm, "torch.nn.utils.remove_weight_norm"),
+        (torch.nn.utils.spectral_norm, "torch.nn.utils.remove_spectral_norm"),
+    ],
+)
+def test_a_weight_that_a_hook_computes_is_refused_until_it_is_removed(
+    hooked: Callable[[nn.Module], object], removed: str
+) -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
+    hooked(model[1])
+    for refused in (
+        lambda: quantize(model, {"0": Bits(4)}, torch.ones(2, 4)),
+        lambda: Masks.magnitude(model, {"0": 0.5}),
+        lambda: evaluation_copy(model),
+    ):
+        with pytest.raises(InputError, match="the weight of the layer '1' is computed") as caught:
+            refused()
+        assert removed in (caught.value.remedy or "")
+    remove = torch.nn.utils
+    for part in removed.split(".")[3:]:
+        remove = getattr(remove, part)
+    remove(model[1], "weight")  # type: ignore[operator]
+    assert quantize(model, {"1": Bits(4)}, None)(torch.ones(2, 4)).shape == (2, 2)
+
+
+def test_parameters_of_a_users_own_are_not_rounded() -> None:
+    model = nn.Sequential(nn.Linear(4, 3))
+    model[0].weight_extra = nn.Parameter(torch.ones(3))
+    assert set(quantized_weights(quantize(model, {"0": Bits(4)}, None))) == {"0.weight"}
 
 
 def test_a_tied_weight_is_not_rounded_for_one_layer_alone() -> None:

@@ -183,3 +183,13 @@ def test_a_missing_module_names_the_folder_and_the_nearest(here: Path) -> None:
 
 def test_every_network_of_the_zoo_has_its_data() -> None:
     assert {entry.data for entry in ZOO.values()} == {"digits", "mnist", "cifar10", "tinyshakespeare"}
+
+
+def test_a_network_with_a_pruning_hook_is_refused_with_its_layer(here: Path) -> None:
+    code = "import torch\nfrom torch import nn\n\ndef net():\n    model = nn.Sequential(nn.ReLU(), nn.Linear(4, 3))\n"
+    name = write(
+        here, code + "    torch.nn.utils.prune.random_unstructured(model[1], 'weight', 0.5)\n    return model\n"
+    )
+    with pytest.raises(InputError, match="the weight of the layer '1' is computed by a hook") as caught:
+        load_model(f"{name}:net")
+    assert caught.value.place == f"{name}:net" and "torch.nn.utils.prune.remove" in str(caught.value.remedy)

@@ -41,6 +41,11 @@ def test_matrices_and_kernels_can_be_pruned_and_nothing_else() -> None:
     }
 
 
+def test_norms_over_several_axes_are_left_alone() -> None:
+    norms = [nn.LayerNorm((4, 8)), nn.RMSNorm((4, 8))]
+    assert prunable(nn.Sequential(*norms, nn.Linear(8, 2))) == {"2": ("2.weight",)}
+
+
 @given(st.lists(st.floats(-3, 3, width=32), min_size=1, max_size=40), st.floats(0.01, 1))
 def test_the_largest_remain_and_exactly_so_many(values: list[float], share: float) -> None:
     layer = nn.Linear(len(values), 1)

@@ -188,8 +188,8 @@ def settled(data: Data, seed: int) -> SettledData:
 
 def _carved(train: Split, held_out: int | None, seed: int) -> tuple[Split, Split]:
     count = round(len(train) * _CARVED) if held_out is None else held_out
-    if not 0 < count < len(train):
-        remedy = "give a validation split, or more training examples"
+    if not isinstance(count, int) or not 0 < count < len(train):
+        remedy = "give a validation split, more training examples, or held_out as a number of them"
         raise InputError(
             f"{count} of {len(train)} training examples cannot be held out", place="Data.validation", remedy=remedy
         )
@@ -210,8 +210,10 @@ def _check(name: str, split: Split, example: Tensor, task: Task) -> None:
             place=place,
             remedy="give every split and the example input the same shape and type",
         )
-    axes = {CLASSIFICATION.name: 1, LANGUAGE.name: 2}.get(task.name) if task in (CLASSIFICATION, LANGUAGE) else None
-    if axes is not None and (split.targets.ndim != axes or split.targets.dtype != torch.int64):
+    axes = 1 if task == CLASSIFICATION else 2 if task == LANGUAGE else None
+    if axes is None:
+        return
+    if split.targets.ndim != axes or split.targets.dtype != torch.int64:
         found = f"of shape {tuple(split.targets.shape)} and {split.targets.dtype}"
         wanted = "(examples,)" if axes == 1 else "(windows, tokens)"
         raise InputError(
@@ -219,6 +221,9 @@ def _check(name: str, split: Split, example: Tensor, task: Task) -> None:
             place=place,
             remedy=f"{task.name} takes targets of shape {wanted} and torch.int64",
         )
+    if not bool((split.targets != IGNORED).any()):
+        remedy = "give at least one target that counts"
+        raise InputError(f"all its targets are {IGNORED}, which is not judged", place=place, remedy=remedy)
 
 
 def _classes(train: Split, task: Task) -> int | None:

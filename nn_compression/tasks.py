@@ -66,7 +66,7 @@ def _class_loss(outputs: Tensor, targets: Tensor) -> Tensor:
 
 def _accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
     _check(outputs, targets, "(examples, classes)")
-    return (outputs.argmax(-1) == targets).double().mean() * 100
+    return (outputs.argmax(-1) == targets)[targets != IGNORED].double().mean() * 100
 
 
 def _token_loss(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -99,8 +99,8 @@ def _judged(targets: Tensor) -> int:
     return int((targets != IGNORED).sum())
 
 
-CLASSIFICATION = Task("classification", _class_loss, _accuracy, soft_loss=soft_cross_entropy)
-"""Outputs (examples, classes), integer targets (examples,); accuracy in percent."""
+CLASSIFICATION = Task("classification", _class_loss, _accuracy, count=_judged, soft_loss=soft_cross_entropy)
+"""Outputs (examples, classes), integer targets (examples,); accuracy in percent, ``IGNORED`` ones left out."""
 
 LANGUAGE = Task(
     "language", _token_loss, _bits, "bits per character", False, count=_judged, soft_loss=soft_cross_entropy

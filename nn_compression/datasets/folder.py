@@ -15,24 +15,26 @@ def data_folder() -> Path:
     return Path(os.environ.get("SIZEWISE_DATA") or "data")
 
 
-def required(path: Path, source: str) -> Path:
+def required(path: Path, source: str | None) -> Path:
     """A file that must be there.
 
     Args:
         path: where it is expected.
-        source: where to get it, as an end of "get it from ...".
+        source: where to get it, as an end of "get it from ..."; ``None``: it is the user's own, of no data set.
 
     Raises:
         InputError: it is not there.
     """
     if not path.is_file():
+        if source is None:
+            raise InputError("there is no such file", place=str(path.absolute()), remedy="give the path of one")
         remedy = f"get it from {source}, or set SIZEWISE_DATA to the folder that holds it"
         raise InputError("this file of the data set is missing", place=str(path.absolute()), remedy=remedy)
     return path
 
 
-def read_whole(path: Path, source: str) -> bytes:
-    """The bytes of a file that must be there.
+def read_whole(path: Path, source: str | None) -> bytes:
+    """The bytes of a file that must be there, as ``required`` takes it.
 
     Raises:
         InputError: it is not there, or cannot be read.

@@ -61,12 +61,12 @@ def text_data(path: Path, source: str | None = None) -> Data:
 
     Args:
         path: UTF-8 text.
-        source: where to get it, for the error that it is missing.
+        source: where to get it, for the error that a data set is missing; ``None``: it is the user's own.
 
     Raises:
         InputError: the file is missing, no UTF-8, or too short.
     """
-    content = read_whole(path, source or "wherever you keep your texts")
+    content = read_whole(path, source)
     try:
         codes = np.frombuffer(content.decode("utf-8").encode("utf-32-le"), np.uint32)
     except UnicodeDecodeError as error:
@@ -75,7 +75,7 @@ def text_data(path: Path, source: str | None = None) -> Data:
     vocabulary, indices = np.unique(codes, return_inverse=True)
     tokens = torch.from_numpy(indices.astype(np.int64))
     ends = [int(len(tokens) * share) for share in np.cumsum(_SHARES)]
-    if len(tokens) - ends[1] <= _WINDOW:
+    if min(ends[1] - ends[0], len(tokens) - ends[1]) <= _WINDOW:
         needed = int((_WINDOW + 2) / (1 - sum(_SHARES)))
         problem = f"{len(tokens):,} characters are too few for windows of {_WINDOW} in each part"
         raise InputError(problem, place=str(path), remedy=f"give a text of at least {needed:,} characters")

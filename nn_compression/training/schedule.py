@@ -51,9 +51,9 @@ class Schedule:
 
     def __post_init__(self) -> None:
         sound = {
-            "epochs": self.epochs >= 0,
+            "epochs": isinstance(self.epochs, int) and self.epochs >= 0,
             "learning_rate": 0 < self.learning_rate < math.inf,
-            "batch": self.batch >= 1,
+            "batch": isinstance(self.batch, int) and self.batch >= 1,
             "optimizer": self.optimizer in ("sgd", "adam"),
             "momentum": 0 <= self.momentum < 1,
             "weight_decay": 0 <= self.weight_decay < math.inf,

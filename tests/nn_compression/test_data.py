@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from automl_core.errors import InputError
 from nn_compression.data import Data, SettledData, Split, settled
-from nn_compression.tasks import CLASSIFICATION
+from nn_compression.tasks import CLASSIFICATION, IGNORED
 
 
 def numbered(count: int) -> Split:
@@ -134,6 +134,9 @@ def as_type(split: Split, dtype: torch.dtype) -> Split:
         ),
         ({"held_out": 50}, "Data.validation", "50 of 50"),
         ({"held_out": 0}, "Data.validation", "0 of 50"),
+        ({"held_out": 1.5}, "Data.validation", "1.5 of 50"),
+        ({"test": Split(torch.zeros(2, 1), torch.full((2,), IGNORED))}, "Data.test", "all its targets are -100"),
+        ({"train": Split(torch.zeros(20, 1), torch.full((20,), IGNORED))}, "Data.train", "all its targets are -100"),
         ({"classes": 49}, "Data.train", "from 0 to 49, and there are 49"),
         ({"test": Split(torch.zeros(2, 1), torch.tensor([3, -1]))}, "Data.test", "from -1 to 3"),
         ({"task": "detection"}, "Data.task", "detection"),

@@ -163,7 +163,7 @@ def a_text(path: Path, length: int) -> tuple[Path, str]:
     return path, text
 
 
-@pytest.mark.parametrize("length", [6000, 6063, 9191])
+@pytest.mark.parametrize("length", [3880, 6000, 6063, 9191])
 def test_every_character_is_judged_once_with_a_context_before_it(tmp_path: Path, length: int) -> None:
     path, text = a_text(tmp_path / "a.txt", length)
     data = text_data(path)
@@ -203,12 +203,21 @@ def test_a_shuffled_pass_cuts_the_text_anew(tmp_path: Path) -> None:
     assert places[0] != places[1]
 
 
-@pytest.mark.parametrize(("content", "problem"), [(b"abc" * 100, "too few"), (b"\xff\xfe" * 9000, "byte 0 is 0xff")])
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(b"ab" * 9, "too few"), (b"ab" * 1921, "too few"), (b"ab" * 1925, "too few"), (b"\xff\xfe" * 9, "byte 0 is 0xff")],
+)
 def test_a_text_that_cannot_be_used_is_told(tmp_path: Path, content: bytes, problem: str) -> None:
     (tmp_path / "a.txt").write_bytes(content)
     with pytest.raises(InputError, match=problem) as caught:
         text_data(tmp_path / "a.txt")
     assert caught.value.place == str(tmp_path / "a.txt")
+
+
+def test_a_text_of_ones_own_that_is_missing_is_looked_for_in_no_folder_of_data_sets(folder: Path) -> None:
+    with pytest.raises(InputError, match="no such file") as caught:
+        text_data(Path("mine.txt"))
+    assert caught.value.place == str(Path("mine.txt").absolute()) and "SIZEWISE_DATA" not in str(caught.value.remedy)
 
 
 def test_digits_need_no_file_and_share_no_image() -> None:

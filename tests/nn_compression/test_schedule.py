@@ -30,6 +30,8 @@ def test_the_rate_rises_evenly_and_then_falls_over_what_is_left() -> None:
     "wrong",
     [
         {"epochs": -1},
+        {"epochs": 1.5},
+        {"batch": 2.5},
         {"learning_rate": 0.0},
         {"learning_rate": math.nan},
         {"batch": 0},

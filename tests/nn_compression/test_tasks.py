@@ -27,6 +27,13 @@ def test_ignored_tokens_are_neither_judged_nor_counted() -> None:
     assert LANGUAGE.count(targets) == 1
 
 
+def test_ignored_examples_are_neither_right_nor_wrong() -> None:
+    logits = torch.tensor([[3.0, 1.0], [0.0, 2.0], [5.0, 4.0], [9.0, 0.0]])
+    targets = torch.tensor([0, IGNORED, 1, IGNORED])
+    assert float(CLASSIFICATION.metric(logits, targets)) == 50.0
+    assert CLASSIFICATION.count(targets) == 2
+
+
 def test_the_soft_loss_is_the_cross_entropy_to_the_softened_teacher() -> None:
     student, teacher = np.array([[1.0, 2.0, -1.0]]), np.array([[0.5, 0.0, 3.0]])
     temperature = 3.0

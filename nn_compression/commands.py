@@ -86,10 +86,16 @@ def compress(
     ] = None,
     distill: Annotated[bool, typer.Option("--distill", help="Learn from the network as it was, too.")] = False,
     keep: _Keep = None,
-    round_to: Annotated[int, typer.Option(min=1, help="Channels that are kept: multiples of this.")] = 1,
+    round_to: Annotated[
+        int | None, typer.Option(min=1, help="Channels that are kept: multiples of this.", show_default=False)
+    ] = None,
     hardware: Annotated[
-        str, typer.Option(help="Whose latency or energy is modelled: edge, cloud, or a roofline in a YAML file.")
-    ] = "edge",
+        str | None,
+        typer.Option(
+            help="Whose latency or energy is modelled: edge (as without it), cloud, or a roofline in a YAML file.",
+            show_default=False,
+        ),
+    ] = None,
     table: Annotated[
         Path | None, typer.Option(help="A file of `sizewise latency`; your cache's by default.", show_default=False)
     ] = None,

@@ -95,7 +95,7 @@ def report_of(settings: Settings, output: Path, counts: int, narrator: Narrator)
     source = settings.source
     network = NetworkReference(source.data, source.model, seed=source.seed).load()
     model, example = network.model, network.example_input
-    groups = network.groups(settings.keep, settings.round_to)
+    groups = network.groups(settings.keep, settings.round_to or 1)
     with narrator.measuring() as heard:
         table = build_table(model, example, output, groups=groups, counts=counts, seed=settings.seed, progress=heard)
     engines = []

@@ -104,6 +104,7 @@ class CompressionRun:
         """
         settings = asked.settled()
         settings.check()
+        settings.refuse_idle()
         data = load_data(settings.data or "", settings.seed)
         refuse_hopeless(settings, data)
         facts = {

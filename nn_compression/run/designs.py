@@ -112,7 +112,7 @@ class ChannelDesigns(Designs[ChannelProblem]):
         """AMC's problem."""
         settings = self.settings
         table = None if settings.table is None else Path(settings.table)
-        return ChannelProblem(self.reference, limit, keep=settings.keep, round_to=settings.round_to, table=table)
+        return ChannelProblem(self.reference, limit, keep=settings.keep, round_to=settings.round_to or 1, table=table)
 
     def make(self, problem: ChannelProblem, point: Point) -> Made:
         """The pruned network, its batch norms recalibrated."""
@@ -182,7 +182,7 @@ class BitsDesigns(Designs[BitsProblem]):
 
     def problem(self, limit: CostLimit) -> BitsProblem:
         """HAQ's problem."""
-        return BitsProblem(self.reference, limit, keep=self.settings.keep, hardware=self.settings.hardware)
+        return BitsProblem(self.reference, limit, keep=self.settings.keep, hardware=self.settings.hardware or "edge")
 
     def make(self, problem: BitsProblem, point: Point) -> Made:
         """Rounded, its ranges calibrated."""

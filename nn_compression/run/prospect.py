@@ -135,7 +135,7 @@ def prospect_of(asked: Settings) -> Prospect:
         for metric in BUDGETS[method]
         if (method, metric) != ("channels", "latency") or settings.measures_latency
     ]
-    groups = network.groups(settings.keep, settings.round_to)
+    groups = network.groups(settings.keep, settings.round_to or 1)
     return Prospect(settings, data, network.graph.layers, groups, tuple(reachable))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,26 @@ from nn_compression.files.references import zoo_model
 from nn_compression.files.user_code import is_user_reference
 from nn_compression.hardware import HARDWARE, load_hardware
 from nn_compression.run.base import Source
-from nn_compression.run.plan import Plan, make_plan
+from nn_compression.run.plan import Plan, Stage, make_plan
 from nn_compression.training.trained_weights import usual_schedule
 
 __all__ = ["Settings", "settings_of"]
 
 _SMALL = "digits_net"
 """The network where the user names none: on scikit-learn's digits, trained as usual."""
+
+_ONLY: Mapping[str, tuple[Callable[[Stage], bool], str]] = {
+    "round_to": (lambda stage: stage.method == "channels", "--method channels and all"),
+    "table": (
+        lambda stage: stage.metric == "latency" and not stage.modelled,
+        "--method channels with --budget latency=..., which is measured here",
+    ),
+    "hardware": (
+        lambda stage: stage.modelled,
+        "--method bits with --budget latency=... or energy=..., which are modelled",
+    ),
+}
+"""What has a use in some stages only: in which, and in words."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +56,8 @@ class Settings:
         learning_rate: of the training; a fifth of it afterwards; ``None``: the usual one.
         distill: whether the network as it was teaches.
         keep: layers that stay as they are.
-        round_to: channels that are kept are multiples of this.
-        hardware: whose latency or energy is modelled.
+        round_to: channels that are kept are multiples of this; ``None``: of 1.
+        hardware: whose latency or energy is modelled; ``None``: the edge's.
         table: a file of latencies measured here; ``None``: the one in the user's cache.
         policy: the folder of what an agent learnt on another network.
     """
@@ -63,8 +76,8 @@ class Settings:
     learning_rate: float | None = None
     distill: bool = False
     keep: tuple[str, ...] = ()
-    round_to: int = 1
-    hardware: str = "edge"
+    round_to: int | None = None
+    hardware: str | None = None
     table: str | None = None
     policy: str | None = None
 
@@ -90,7 +103,8 @@ class Settings:
         """With the whole paths of the files that were named."""
         paths = {"weights": self.weights, "table": self.table, "policy": self.policy}
         paths["data"] = self.data if (self.data or "").endswith(".txt") else None
-        paths["hardware"] = self.hardware if self.hardware not in HARDWARE and Path(self.hardware).is_file() else None
+        machine = self._own_machine
+        paths["hardware"] = machine if machine is not None and Path(machine).is_file() else None
         found: dict[str, Any] = {name: str(Path(path).resolve()) for name, path in paths.items() if path is not None}
         return replace(self, **found)
 
@@ -128,7 +142,11 @@ class Settings:
         """
         check_name(self.optimizer)
         _ = self.plan, self.search_budget
-        _refuse_unknown_hardware(self.hardware)
+        if self.hardware is not None:
+            _refuse_unknown_hardware(self.hardware)
+        if self.learning_rate is not None and not self.train_epochs and not self.finetune_epochs:
+            remedy = "leave it out, or train: --train-epochs before the search, --finetune-epochs after it"
+            raise InputError("there is no training for it", place="--lr", remedy=remedy)
         if self.distill and not self.finetune_epochs:
             remedy = "leave one of them out: without training afterwards nothing is learnt from the network as it was"
             raise InputError("--distill and --finetune-epochs 0 exclude each other", place="--distill", remedy=remedy)
@@ -136,6 +154,19 @@ class Settings:
             from nn_compression.run.policy import check_policy  # as above
 
             check_policy(Path(self.policy), self.optimizer)
+
+    def refuse_idle(self) -> None:
+        """Refuse options that the plan has no use for: one that is passed over would seem to count.
+
+        Raises:
+            InputError: with what it is for.
+        """
+        for name, (use, purpose) in _ONLY.items():
+            if getattr(self, name) is not None and not any(map(use, self.plan.stages)):
+                option = f"--{name.replace('_', '-')}"
+                raise InputError(
+                    f"it has no part in {self.plan}", place=option, remedy=f"leave it out; {option} is for {purpose}"
+                )
 
     @property
     def search_budget(self) -> Budget:
@@ -161,8 +192,13 @@ class Settings:
     def files(self) -> tuple[Path, ...]:
         """The files that were named, and do not grow with the run as a table does."""
         policy = sorted(Path(self.policy).glob("policy.*")) if self.policy else []
-        machine = [] if self.hardware in HARDWARE else [Path(self.hardware)]
-        return (*([Path(self.weights)] if self.weights else []), *policy, *machine)
+        others = [Path(file) for file in (self.weights, self._own_machine) if file]
+        return (*others, *policy)
+
+    @property
+    def _own_machine(self) -> str | None:
+        """The file of the hardware, where it is none that has a name."""
+        return None if self.hardware in HARDWARE else self.hardware
 
 
 def _refuse_unknown_hardware(reference: str) -> None:

@@ -356,6 +356,11 @@ REFUSED = {
     "an unknown optimizer": ({"optimizer": "cma"}, "no optimizer 'cma'", "'cmaes'"),
     "no evaluations": ({"evaluations": "none"}, "cannot read the budget 'none'", "2000"),
     "a machine that would not be asked": ({"hardware": "clod"}, "no machine 'clod'", "'cloud'"),
+    "a rate without training": (
+        {"learning_rate": 0.1, "finetune_epochs": 0},
+        "no training for it",
+        "--finetune-epochs",
+    ),
     "a teacher without lessons": ({"distill": True, "finetune_epochs": 0}, "--finetune-epochs 0", "leave one of them"),
     "an unknown machine": ({"method": "bits", "budget": "energy=0.9", "hardware": "egde"}, "'egde'", "'edge'"),
 }
@@ -371,6 +376,43 @@ def test_what_cannot_be_done_is_refused_before_a_folder_is_made(tmp_path: Path, 
     assert remedy in (caught.value.remedy or "")
     assert "machine" not in name or caught.value.place == "--hardware"
     assert not (tmp_path / "run").exists()
+
+
+IDLE: tuple[tuple[dict[str, object], str, str], ...] = (
+    ({"method": "sparsity", "round_to": 1}, "--round-to", "--method channels and all"),
+    ({"method": "bits", "round_to": 8}, "--round-to", "--method channels and all"),
+    ({"method": "sparsity", "table": "nowhere.json"}, "--table", "--method channels with --budget latency="),
+    ({"max_drop": 1.0, "table": "nowhere.json"}, "--table", "--method channels with --budget latency="),
+    ({"method": "bits", "budget": "latency=0.9", "table": "nowhere.json"}, "--table", "measured"),
+    ({"method": "deep", "hardware": "cloud"}, "--hardware", "--method bits with --budget latency=... or energy="),
+    ({"method": "bits", "hardware": "edge"}, "--hardware", "modelled"),
+    ({"method": "all", "hardware": "edge"}, "--hardware", "modelled"),
+    ({"budget": "latency=0.6", "hardware": "cloud"}, "--hardware", "modelled"),
+)
+"""What is asked for, the option that has no part in it, and what the error says that it is for."""
+
+
+@pytest.mark.parametrize(("changed", "option", "purpose"), IDLE)
+def test_an_option_that_would_do_nothing_is_refused(
+    tmp_path: Path, settings: Settings, changed: dict[str, object], option: str, purpose: str
+) -> None:
+    with pytest.raises(InputError, match="has no part in") as caught:
+        begun(tmp_path / "run", replace(settings, **changed))  # type: ignore[arg-type]
+    assert caught.value.place == option and purpose in (caught.value.remedy or "")
+    assert not (tmp_path / "run").exists()
+
+
+USED: tuple[dict[str, object], ...] = (
+    {"method": "all", "round_to": 8},
+    {"budget": "latency=0.6", "table": "new.json", "round_to": 8},
+    {"method": "bits", "budget": "energy=0.9", "hardware": "cloud"},
+)
+
+
+@pytest.mark.parametrize("changed", USED)
+def test_an_option_that_is_of_use_is_taken(settings: Settings, changed: dict[str, object]) -> None:
+    replace(settings, **changed).refuse_idle()  # type: ignore[arg-type]
+    settings.refuse_idle()
 
 
 def test_a_training_that_diverges_leaves_no_folder(tmp_path: Path, settings: Settings) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
@@ -37,6 +38,8 @@ class Variable:
         integer: whole numbers only (a step of 1, unless ``step`` says more).
         choices: unordered alternatives; ``low``, ``high``, ``scale`` and ``step`` then mean nothing.
         start: the value to begin with, as the designer had it.
+        values: ordered numbers that no step leads through, ascending, as far apart in the unit interval as any two
+            neighbours; ``low`` and ``high`` are then their ends, ``scale``, ``step`` and ``integer`` mean nothing.
 
     Raises:
         InputError: the fields contradict one another.
@@ -50,11 +53,17 @@ class Variable:
     integer: bool = False
     choices: tuple[Value, ...] | None = None
     start: Value | None = None
+    values: tuple[float | int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.choices is not None:
             object.__setattr__(self, "choices", tuple(self.choices))
             self._check_choices(self.choices)
+        elif self.values is not None:
+            object.__setattr__(self, "values", tuple(self.values))
+            self._check_values(self.values)
+            object.__setattr__(self, "low", self.values[0])
+            object.__setattr__(self, "high", self.values[-1])
         else:
             self._check_range()
 
@@ -66,6 +75,10 @@ class Variable:
             self._refuse(f"choices must be distinct and not empty, but are {list(choices)}", "list each choice once")
         if self.start is not None and self.start not in choices:
             self._refuse(f"start {self.start!r} is not one of {list(choices)}", "start from one of the choices")
+
+    def _check_values(self, values: Sequence[float | int]) -> None:
+        if not values or not all(map(math.isfinite, values)) or any(b <= a for a, b in pairwise(values)):
+            self._refuse(f"values must be finite and ascend, but are {list(values)}", "list each once, in order")
 
     def _check_range(self) -> None:
         low, high = self.low, self.high
@@ -86,8 +99,8 @@ class Variable:
 
     @cached_property
     def grid(self) -> float | None:
-        """Distance of two neighbouring values, or ``None`` for a continuous variable or a choice."""
-        if self.choices is not None:
+        """Distance of two neighbouring values, or ``None`` where there is no such: a continuous variable, a choice."""
+        if self.choices is not None or self.values is not None:
             return None
         return self.step if self.step is not None else (1.0 if self.integer else None)
 
@@ -96,6 +109,8 @@ class Variable:
         """How many values there are; ``None`` for a continuous variable."""
         if self.choices is not None:
             return len(self.choices)
+        if self.values is not None:
+            return len(self.values)
         if self.low == self.high:
             return 1
         return None if self.grid is None else math.floor((self.high - self.low) / self.grid * (1 + 1e-12)) + 1
@@ -104,6 +119,8 @@ class Variable:
         """The ``index``-th of the ``count`` values of a discrete variable."""
         if self.choices is not None:
             return self.choices[index]
+        if self.values is not None:
+            return self.values[index]
         if self.grid is None:
             return self.low
         return self._rounded(self.low + index * self.grid)
@@ -112,6 +129,8 @@ class Variable:
         """The value of this variable that lies nearest to ``value``."""
         if self.choices is not None:
             return self._choice(value)
+        if self.values is not None:
+            return min(self.values, key=lambda own: abs(own - float(value)))
         if self.grid is None or self.count is None:
             return self._rounded(float(value))
         return self.value(min(max(round((float(value) - self.low) / self.grid), 0), self.count - 1))
@@ -121,6 +140,8 @@ class Variable:
         unit = 0.0 if unit < 0.0 else 1.0 if unit > 1.0 else unit
         if self.choices is not None:
             return self.choices[min(int(unit * len(self.choices)), len(self.choices) - 1)]
+        if self.values is not None:
+            return self.values[min(int(unit * len(self.values)), len(self.values) - 1)]
         origin, span = self._axis
         position = origin + unit * span
         number = math.exp(position) if self.scale == "log" else position
@@ -130,6 +151,8 @@ class Variable:
         """Coordinate in [0, 1] of a physical value: ``decode(encode(v)) == v`` for every value of the variable."""
         if self.choices is not None:
             return (self.choices.index(self._choice(value)) + 0.5) / len(self.choices)
+        if self.values is not None:
+            return (self.values.index(self.nearest(value)) + 0.5) / len(self.values)
         origin, span = self._axis
         if span <= 0:
             return 0.5

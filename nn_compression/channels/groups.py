@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
@@ -11,7 +12,15 @@ from torch import Tensor
 
 from automl_core.errors import InputError
 
-__all__ = ["ChannelGroup", "Kept", "Member", "best_channels", "group_from_json", "group_to_json"]
+__all__ = [
+    "ChannelGroup",
+    "Kept",
+    "Member",
+    "best_channels",
+    "group_from_json",
+    "group_to_json",
+    "searched_counts",
+]
 
 Kept: TypeAlias = Mapping[str, Tensor]
 """Channels that stay, by group: sorted indices, (count,), or (copies, count) where a group has copies."""
@@ -72,6 +81,21 @@ class ChannelGroup:
         least = max(self.least, 1)
         legal = [n for n in range(self.multiple, self.channels, self.multiple) if n >= least]
         return [*legal, self.channels]
+
+
+def searched_counts(group: ChannelGroup, least_share: float, most: int | None = None) -> list[int]:
+    """The counts of a group that a search chooses from, ascending; the last is all of its channels.
+
+    Args:
+        group: it takes multiples of what its layers, or the user, demand.
+        least_share: of its channels, what it keeps at least.
+        most: larger multiples are taken where there would be more of them than these.
+    """
+    step = group.multiple
+    while most is not None and group.channels * (1 - least_share) / step > most:
+        step *= 2
+    least = math.ceil(least_share * group.channels - 1e-9)
+    return [n for n in group.counts() if n >= least and (n % step == 0 or n == group.channels)]
 
 
 def best_channels(scores: Tensor, group: ChannelGroup, count: int) -> Tensor:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from torch import nn
@@ -14,7 +15,7 @@ from automl_core.errors import InputError
 from automl_core.problem import Observations
 from automl_core.space import DesignSpace, Point, Variable
 from nn_compression.channels import ChannelGroup
-from nn_compression.channels.groups import Kept
+from nn_compression.channels.groups import Kept, searched_counts
 from nn_compression.channels.reconstruction import Reconstruction
 from nn_compression.cost import ChannelCost
 from nn_compression.design_space import network_space
@@ -43,21 +44,25 @@ def channel_variable(group: ChannelGroup, least_share: float, most_values: int |
     Args:
         group: it takes multiples of what its layers, or the user, demand.
         least_share: of its channels, what it keeps at least.
-        most_values: larger multiples are taken where there would be more counts than these.
+        most_values: larger multiples are taken where there would be more of them than these.
     """
-    step = group.multiple
-    while most_values is not None and group.channels * (1 - least_share) / step > most_values:
-        step *= 2
-    least = max(group.least, 1, math.ceil(least_share * group.channels - 1e-9))
-    low, high = math.ceil(least / step) * step, group.channels // step * step
-    return Variable(group.name, low, high, integer=True, step=step) if low < high else None
+    counts = searched_counts(group, least_share, most_values)
+    if len(counts) == 1:
+        return None
+    steps = {after - before for before, after in pairwise(counts)}
+    if len(steps) == 1:
+        return Variable(group.name, counts[0], counts[-1], integer=True, step=steps.pop())
+    return Variable(group.name, values=tuple(counts))
 
 
 def channel_slots(groups: Sequence[ChannelGroup]) -> dict[str, dict[str, str]]:
-    """By layer: the variable that decides how many channels it makes."""
-    return {
-        member.layer: {"channels": group.name} for group in groups for member in group.members if member.axis == "out"
-    }
+    """By layer: the variables that decide how many channels it makes, ``channels``, ``channels_2`` and so on."""
+    slots: dict[str, dict[str, str]] = {}
+    for group in groups:
+        for layer in dict.fromkeys(member.layer for member in group.members if member.axis == "out"):
+            own = slots.setdefault(layer, {})
+            own[f"channels_{len(own) + 1}" if own else "channels"] = group.name
+    return slots
 
 
 class ChannelProblem(NetworkProblem):
@@ -74,8 +79,8 @@ class ChannelProblem(NetworkProblem):
         round_to: channels that are kept are multiples of this.
         least_share: of its channels, what each group keeps at least.
         table: a file of measured latencies, for that budget; ``None``: the one in the user's cache. What it lacks is
-            measured now: every pair of counts, so that a group then has eight counts at most, multiples of a power of
-            two.
+            measured now: every pair of counts, so that a group then has few: some eight multiples of a power of two,
+            and all its channels.
 
     Attributes:
         latencies: the times that the budget goes by, of that budget alone.
@@ -167,7 +172,7 @@ class ChannelProblem(NetworkProblem):
         """Of each layer the share of its channels' importance that is kept."""
         shares, slots = self._pruner.shares(self.kept(point)), channel_slots(self.groups)
         return {
-            layer.name: {"importance kept": shares[slots[layer.name]["channels"]]}
+            layer.name: {"importance kept": fmean(shares[name] for name in slots[layer.name].values())}
             for layer in self.network.graph.layers
             if layer.name in slots
         }

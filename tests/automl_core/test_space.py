@@ -12,7 +12,9 @@ from automl_core.space import DesignSpace, Edge, Node, Relaxation, Variable
 
 @st.composite
 def variables(draw: st.DrawFn) -> Variable:
-    kind = draw(st.sampled_from(["continuous", "step", "integer", "choice"]))
+    kind = draw(st.sampled_from(["continuous", "step", "integer", "choice", "values"]))
+    if kind == "values":
+        return Variable("v", values=tuple(sorted(draw(st.sets(st.integers(-99, 99), min_size=1, max_size=9)))))
     if kind == "choice":
         return Variable("v", choices=tuple(draw(st.lists(st.integers(0, 99), min_size=1, max_size=9, unique=True))))
     scale = draw(st.sampled_from(["linear", "log"]))
@@ -38,6 +40,7 @@ def test_values_stay_within_the_bounds_and_on_the_grid(variable: Variable, unit:
     if variable.choices is not None:
         assert value in variable.choices
         return
+    assert variable.values is None or value in variable.values
     assert isinstance(value, int | float)
     assert variable.low * (1 - 1e-12 * np.sign(variable.low)) <= value
     assert value <= variable.high * (1 + 1e-12 * np.sign(variable.high))
@@ -77,6 +80,14 @@ def test_every_integer_gets_the_same_share_of_the_unit_interval() -> None:
     assert {value: drawn.count(value) for value in drawn} == dict.fromkeys(range(1, 6), 1000)
 
 
+def test_values_that_no_step_leads_through_are_kept_in_order_and_get_the_same_share() -> None:
+    variable = Variable("w", values=(8, 16, 20))
+    assert (variable.low, variable.high, variable.count, variable.grid) == (8, 20, 3, None)
+    assert [variable.decode(unit) for unit in (0, 0.33, 0.34, 0.66, 0.67, 1)] == [8, 8, 16, 16, 20, 20]
+    assert [variable.nearest(value) for value in (1, 11, 13, 17.9, 99)] == [8, 8, 16, 16, 20]
+    assert variable.encode(16) == 0.5
+
+
 def test_the_grid_ends_at_the_last_step_below_the_upper_bound() -> None:
     variable = Variable("w", 0.5, 2.2, step=0.5)
     assert variable.count == 4
@@ -94,6 +105,8 @@ def test_the_grid_ends_at_the_last_step_below_the_upper_bound() -> None:
         ({"high": math.inf}, "finite"),
         ({"choices": ("a", "a")}, "distinct"),
         ({"choices": ("a",), "start": "b"}, "not one of"),
+        ({"values": (8, 20, 16)}, r"ascend, but are \[8, 20, 16\]"),
+        ({"values": ()}, "ascend"),
     ],
 )
 def test_contradictions_are_refused_with_their_values(fields: dict[str, object], said: str) -> None:

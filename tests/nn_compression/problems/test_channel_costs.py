@@ -63,6 +63,18 @@ def test_counts_of_a_group_are_few_where_each_is_measured() -> None:
     whole = channel_variable(ChannelGroup("a", 64, ()), 0.2)
     assert whole is not None and (whole.low, whole.high, whole.step) == (13, 64, 1)
     assert channel_variable(ChannelGroup("a", 6, (), multiple=6), 0.2) is None
+    odd = channel_variable(ChannelGroup("a", 21, ()), 0.2, most_values=8)
+    assert odd is not None and odd.values == (8, 12, 16, 20, 21), "the whole group is measured, too"
+
+
+@pytest.mark.parametrize(
+    ("channels", "multiple", "counts"),
+    [(12, 8, [8, 12]), (20, 8, [8, 16, 20]), (6, 4, [4, 6]), (24, 8, [8, 16, 24]), (5, 8, [])],
+)
+def test_a_group_may_always_keep_all_its_channels(channels: int, multiple: int, counts: list[int]) -> None:
+    variable = channel_variable(ChannelGroup("a", channels, (), multiple=multiple), 0.2)
+    found = [] if variable is None else [variable.value(at) for at in range(variable.count or 0)]
+    assert found == counts
 
 
 def test_a_measured_latency_holds_a_search(digits: NetworkReference, tmp_path: Path) -> None:

@@ -122,6 +122,17 @@ def test_counts_are_multiples_above_the_least_share(digits: NetworkReference) ->
         assert all(count % 4 == 0 for count in problem.counts(point).values())
 
 
+def test_all_channels_may_stay_where_a_multiple_does_not_divide_them(digits: NetworkReference) -> None:
+    problem = ChannelProblem(digits, CostLimit.parse("macs=1"), FEW, round_to=12)
+    assert problem.space.start == {"conv1": 16, "conv2": 32, "conv3": 32}
+    half = ChannelProblem(digits, CostLimit.parse("macs=0.5"), FEW, round_to=12)
+    for point in designs(half, 8):
+        built = trace(half.build(point), half.network.example_input)
+        assert built.macs == half.cost_of(point) <= half.bound
+        assert {built.by_name[name].outputs for name in ("conv2", "conv3")} <= {12, 24, 32}
+    check_problem(lambda: half, designs=3)
+
+
 def test_an_impossible_budget_is_refused_with_the_least_that_is_possible(digits: NetworkReference) -> None:
     with pytest.raises(InputError) as refusal:
         ChannelProblem(digits, CostLimit.parse("macs=0.01"), FEW)

@@ -64,8 +64,9 @@ class Histogram:
         return self._ranges[bits]
 
     def _best(self, bits: int) -> ActivationRange:
-        values = np.concatenate(self._parts)
-        values = values[values != 0.0]  # zero is always a level
+        seen = np.concatenate(self._parts)
+        values = seen[seen != 0.0]
+        zeros = seen.size - values.size  # zero is a level, unless the signs are all levels
         if not values.size:
             return ActivationRange(1.0, 0)
         low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
@@ -74,8 +75,8 @@ class Histogram:
         centres, weights = ((edges[:-1] + edges[1:]) / 2)[filled], counts[filled].astype(float)
         best, least = ActivationRange(1.0, 0), np.inf
         for levels in _candidates(bits, low, high):
-            scales = np.array([np.abs(values).mean()]) if levels.signs else _scales(low, high, levels)
-            errors = _errors(centres, weights, scales, levels)
+            scales = np.array([np.abs(values).sum() / seen.size]) if levels.signs else _scales(low, high, levels)
+            errors = _errors(centres, weights, scales, levels) + (zeros * scales**2 if levels.signs else 0.0)
             if errors.min() < least:
                 best, least = ActivationRange(float(scales[errors.argmin()]), levels.low), float(errors.min())
         return best

@@ -112,12 +112,12 @@ def best_weight_scale(weight: Tensor, bits: int) -> Tensor:
         bits: 1 to 8.
 
     Returns:
-        Shape (channels,); 1 for a channel of zeros.
+        Shape (channels,); for a channel of zeros 1, and 0 where there is one bit, which has no level at zero.
     """
     flat = weight.detach().flatten(1)
     levels = weight_levels(bits)
     if levels.signs:
-        return _positive(flat.abs().mean(1))
+        return flat.abs().mean(1)
     largest = flat.abs().amax(1, keepdim=True)
     best, least = torch.ones_like(largest), torch.full_like(largest, torch.inf)
     for ratio in _RATIOS:

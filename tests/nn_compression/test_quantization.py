@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from automl_core.errors import InputError
 from automl_core.one_thread import one_thread
+from nn_compression.coding.codec import decode, encode
 from nn_compression.graph.execution import evaluation_copy
 from nn_compression.quantization.activation_range import Histogram
 from nn_compression.quantization.levels import activation_levels, best_weight_scale, integers_of, rounded, weight_levels
@@ -70,8 +71,17 @@ def test_the_weights_scale_is_the_best_of_a_fine_grid(bits: int) -> None:
 def test_one_bit_is_the_sign_times_the_mean_magnitude() -> None:
     weight = torch.tensor([[1.0, -3.0, 0.5, -0.5], [0.0, 0.0, 0.0, 0.0]])
     scale = best_weight_scale(weight, 1)
-    assert scale.tolist() == [1.25, 1.0]
+    assert scale.tolist() == [1.25, 0.0]
     assert integers_of(weight, scale[:, None], weight_levels(1))[0].tolist() == [1.0, -1.0, 1.0, -1.0]
+
+
+def test_a_channel_of_zeros_stays_zero_at_one_bit_in_its_file_too() -> None:
+    model = nn.Sequential(nn.Linear(8, 4, bias=False))
+    model[0].weight.data[1] = 0
+    quantized = quantize(model, {"0": Bits(1)}, None)
+    outputs = quantized(torch.randn(6, 8))
+    assert not outputs[:, 1].any() and outputs[:, [0, 2, 3]].all()
+    torch.testing.assert_close(decode(encode(quantized))["0.weight"], frozen(quantized)[0].weight.detach())  # type: ignore[index]
 
 
 @pytest.mark.parametrize("bits", range(1, 9))
@@ -94,6 +104,21 @@ def test_the_clipping_is_the_best_of_a_fine_grid(bits: int, kind: str) -> None:
             theirs = torch.fake_quantize_per_tensor_affine(values, float(scale), -low, 0, steps)
             best = min(best, float((theirs - values).square().mean()))
     assert ours <= 1.05 * best + 1e-7
+
+
+@pytest.mark.parametrize("share", [0.1, 0.6, 1.0])
+def test_one_bit_of_an_input_with_zeros_is_the_better_of_its_signs_and_zero_or_one(share: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(20_000, generator=generator) * (torch.rand(20_000, generator=generator) < share)
+    histogram = Histogram()
+    histogram.add(values)
+    found = histogram.range(1)
+    ours = rounded(values, torch.tensor(found.scale), activation_levels(1, found.low))
+    scales = torch.linspace(0.01, 3, 300)[:, None]
+    signs = torch.where(values >= 0, scales, -scales)
+    ones = torch.where(values >= scales / 2, scales, 0.0)
+    best = min(float((theirs - values).square().mean(1).min()) for theirs in (signs, ones))
+    assert float((ours - values).square().mean()) <= 1.01 * best
 
 
 def test_a_rounded_convolution_is_torchs_fake_quantization() -> None:

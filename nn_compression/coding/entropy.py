@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from nn_compression.coding.byte_fields import ByteReader, damaged, number
 
-__all__ = ["Bits", "Drawn", "Frequencies", "Piece", "StreamReader", "Symbols", "cheapest", "coded_stream"]
+__all__ = ["Bernoulli", "Drawn", "Frequencies", "Piece", "StreamReader", "Symbols", "cheapest", "coded_stream"]
 
 Symbols: TypeAlias = NDArray[np.int32]
 Probabilities: TypeAlias = NDArray[np.float64]
@@ -103,7 +103,7 @@ class Drawn:
 
 
 @dataclass(frozen=True, eq=False)
-class Bits:
+class Bernoulli:
     """Zeros and ones, each with its own probability to be a one."""
 
     symbols: Symbols
@@ -148,7 +148,7 @@ class Piece:
     """
 
     header: bytes = b""
-    steps: Sequence[Drawn | Bits | Even] = ()
+    steps: Sequence[Drawn | Bernoulli | Even] = ()
 
     @cached_property
     def bits(self) -> float:
@@ -165,7 +165,7 @@ def cheapest(pieces: Iterable[Piece | None]) -> Piece:
     return min(numbered, key=lambda piece: piece.bits)
 
 
-def coded_stream(steps: Sequence[Drawn | Bits | Even]) -> bytes:
+def coded_stream(steps: Sequence[Drawn | Bernoulli | Even]) -> bytes:
     """The symbols of all pieces in one stream.
 
     Returns:

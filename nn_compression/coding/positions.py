@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nn_compression.coding.byte_fields import ByteReader, damaged, number
-from nn_compression.coding.entropy import Bits, Drawn, Frequencies, Piece, Probabilities, StreamReader, cheapest
+from nn_compression.coding.entropy import Bernoulli, Drawn, Frequencies, Piece, Probabilities, StreamReader, cheapest
 
 __all__ = ["position_piece", "read_positions"]
 
@@ -173,7 +173,7 @@ def _line_piece(lines: Flags, reading: _Reading) -> Piece:
     for line in bits:
         ones.append(model.probabilities())
         model.learn(line)
-    return piece + Piece(b"", [Bits(bits.reshape(-1), np.concatenate(ones))])
+    return piece + Piece(b"", [Bernoulli(bits.reshape(-1), np.concatenate(ones))])
 
 
 def _read_lines(fields: ByteReader, stream: StreamReader, shape: tuple[int, int], count: int) -> Flags:

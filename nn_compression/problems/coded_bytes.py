@@ -16,18 +16,12 @@ from automl_core.space import Array
 from nn_compression.graph.ties import first_keys
 from nn_compression.quantization.linear import QuantizedWeight
 
-__all__ = ["SHARED_BITS", "entropy", "float_bytes", "position_bits", "quantized_bytes", "rest_bytes", "sparse_bytes"]
+__all__ = ["SHARED_BITS", "float_bytes", "position_bits", "quantized_bytes", "rest_bytes", "sparse_bytes"]
 
 _MANTISSA = 23
 """Bits of a float32 that nothing can be made of; its sign and exponent are entropy-coded."""
 SHARED_BITS = 32
 """Bits of a scale, a bias or a centroid."""
-
-
-def entropy(counts: Array) -> float:
-    """Bits a symbol, of symbols that occur so often."""
-    some = counts[counts > 0] / max(float(counts.sum()), 1.0)
-    return float(-(some * np.log2(some)).sum())
 
 
 def position_bits(share: Array) -> Array:
@@ -42,7 +36,7 @@ def quantized_bytes(weights: Iterable[QuantizedWeight]) -> float:
     bits = 0.0
     for weight in weights:
         counts = torch.bincount(weight.integers.flatten().int() + 128, minlength=256).double().numpy()
-        bits += entropy(counts) * weight.integers.numel() + SHARED_BITS * weight.scale.numel()
+        bits += _bits_a_symbol(counts) * weight.integers.numel() + SHARED_BITS * weight.scale.numel()
     return bits / 8
 
 
@@ -77,5 +71,11 @@ def sparse_bytes(weights: Sequence[Tensor], shares: Array) -> Array:
     return np.maximum.accumulate(total)
 
 
+def _bits_a_symbol(counts: Array) -> float:
+    """The entropy of symbols that occur so often."""
+    some = counts[counts > 0] / max(float(counts.sum()), 1.0)
+    return float(-(some * np.log2(some)).sum())
+
+
 def _spread(exponents: Array) -> float:
-    return entropy(np.unique(exponents, return_counts=True)[1].astype(float)) if len(exponents) else 0.0
+    return _bits_a_symbol(np.unique(exponents, return_counts=True)[1].astype(float)) if len(exponents) else 0.0

@@ -28,7 +28,17 @@ from nn_compression.quantization.quantized_layers import (
     weights_of,
 )
 
-__all__ = ["Bits", "Calibration", "QuantizedWeight", "frozen", "plain", "quantizable", "quantize", "quantized_weights"]
+__all__ = [
+    "Bits",
+    "Calibration",
+    "QuantizedWeight",
+    "frozen",
+    "is_quantized",
+    "plain",
+    "quantizable",
+    "quantize",
+    "quantized_weights",
+]
 
 Forward = Callable[[nn.Module, Tensor], Any]
 
@@ -168,6 +178,11 @@ class _Scratch:
                 _turn_back(layer)
         for here, there in self._pairs:
             here.copy_(there)
+
+
+def is_quantized(model: nn.Module) -> bool:
+    """Whether a layer of the model computes with rounded weights or a rounded input."""
+    return any(isinstance(layer, QuantizedLayer) for layer in model.modules())
 
 
 def quantized_weights(model: nn.Module) -> dict[str, QuantizedWeight]:

@@ -16,7 +16,7 @@ from nn_compression.export import export_onnx
 from nn_compression.files.model_files import ModelSpec, check_checksum, check_state, read_spec, save_model
 from nn_compression.graph.execution import evaluation_copy
 from nn_compression.int8 import InFile, quantize_onnx
-from nn_compression.quantization.linear import frozen, plain, quantized_weights
+from nn_compression.quantization.linear import frozen, is_quantized, plain
 from nn_compression.training.evaluation import evaluate
 
 __all__ = [
@@ -54,12 +54,12 @@ class Deliverables:
 
 def as_it_runs(model: nn.Module) -> nn.Module:
     """A quantized network with its rounded weights in place; any other as it is. In evaluation mode."""
-    return (frozen(model) if quantized_weights(model) else model).eval()
+    return (frozen(model) if is_quantized(model) else model).eval()
 
 
 def in_floats(model: nn.Module) -> nn.Module:
     """The network in torch's own layers; a quantized one with rounded weights, its activations not rounded."""
-    return plain(model) if quantized_weights(model) else model
+    return plain(model) if is_quantized(model) else model
 
 
 def write_deliverables(folder: Path, model: nn.Module, spec: ModelSpec, example_input: Tensor) -> Deliverables:
@@ -105,7 +105,7 @@ def try_int8(folder: Path, model: nn.Module, data: SettledData, largest_drop: fl
     with tempfile.TemporaryDirectory(prefix="sizewise-") as aside, torch.no_grad():
         source = folder / ONNX
         try:
-            if quantized_weights(model):
+            if is_quantized(model):
                 source = export_onnx(in_floats(model), data.example_input, Path(aside) / ONNX).path
             return quantize_onnx(
                 source,

@@ -15,7 +15,7 @@ from nn_compression.files.model_files import ModelSpec, load_saved, save_model
 from nn_compression.files.references import load_model
 from nn_compression.quantization.bits import Bits
 from nn_compression.quantization.linear import frozen, quantize
-from nn_compression.run.deliverables import CODED, load_compressed
+from nn_compression.run.deliverables import CODED, as_it_runs, in_floats, load_compressed
 
 IMAGES = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 BITS = {"conv2": Bits(4, 8), "linear": Bits(4, 8)}
@@ -32,6 +32,15 @@ def written(folder: Path) -> nn.Module:
 def test_the_coded_network_computes_what_was_written(tmp_path: Path) -> None:
     model = written(tmp_path)
     assert load_compressed(tmp_path)(IMAGES).equal(model(IMAGES))
+
+
+def test_a_network_in_floats_is_of_torchs_own_layers_though_only_inputs_were_rounded() -> None:
+    model = load_model("digits_net").eval()
+    rounded = quantize(model, {"conv2": Bits(32, 4)}, IMAGES).eval()
+    assert not rounded(IMAGES).allclose(model(IMAGES))
+    assert type(in_floats(rounded).get_submodule("conv2")) is nn.Conv2d
+    assert in_floats(rounded)(IMAGES).equal(model(IMAGES))
+    assert as_it_runs(rounded)(IMAGES).equal(rounded(IMAGES))
 
 
 def test_a_spec_that_was_changed_is_no_spec_of_the_coded_network(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ result. What lies between two states is kept too: trainings by epoch, searches b
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shlex
 import shutil
@@ -369,6 +370,7 @@ class CompressionRun:
         with self._clock():
             last = self._folder_of(self.plan.stages[-1])
             model, spec = load_saved(last), read_spec(last)
+            (self.folder / INT8).unlink(missing_ok=True)  # one may be left of an end that was cut off, and not pay now
             with narrator.doing("writing and measuring the network"):
                 written = write_deliverables(self.folder, model, spec, self.data.example_input)
                 after = figures_of(model, self.data, written.file_bytes)
@@ -408,9 +410,10 @@ class CompressionRun:
             problem = designs_of(stage.method, reference, self.settings).problem(CostLimit(limit.metric, 1.0))
             value = problem.cost_of(orjson.loads((last / POINT).read_bytes()))
             return Reached(limit.metric, limit.bound(problem.base_cost), value, unit, modelled=True)
-        if limit.metric == "latency" and before.onnx is not None and after.onnx is not None:
-            bound = limit.bound(before.onnx.seconds)
-            return Reached(limit.metric, bound, after.onnx.seconds, unit, spread=after.onnx.spread)
+        if limit.metric == "latency":
+            whole, own = (math.nan if each.onnx is None else each.onnx.seconds for each in (before, after))
+            spread = None if after.onnx is None else after.onnx.spread
+            return Reached(limit.metric, limit.bound(whole), own, unit, spread=spread)
         base = {"macs": before.macs, "bytes": before.file_bytes}[limit.metric]
         value = {"macs": after.macs, "bytes": after.file_bytes}[limit.metric]
         return Reached(limit.metric, limit.bound(base), value, unit)

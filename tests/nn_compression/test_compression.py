@@ -331,6 +331,15 @@ def test_a_run_knows_the_whole_paths_of_its_files(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.usefixtures("plain")
+def test_an_int8_file_that_an_end_left_which_was_cut_off_is_not_listed(tmp_path: Path, settings: Settings) -> None:
+    run = begun(tmp_path / "run", replace(settings, evaluations="2", finetune_epochs=0))
+    (tmp_path / "run/model.int8.onnx").touch()
+    run.execute(1, Listener())
+    names = {path.name for path in run.files}
+    assert "model.swnn" in names and "model.int8.onnx" not in names
+
+
+@pytest.mark.usefixtures("plain")
 def test_a_damaged_file_of_a_finished_run_is_told(tmp_path: Path, settings: Settings) -> None:
     begun(tmp_path / "run", replace(settings, evaluations="2", finetune_epochs=0)).execute(1, Listener())
     path = tmp_path / "run/model.swnn"

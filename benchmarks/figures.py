@@ -51,7 +51,8 @@ COMPARISONS = {"<=": operator.le, ">=": operator.ge, "==": operator.eq, "<": ope
 
 PACKAGES = (
     *("sizewise", "numpy", "scipy", "PySpice", "cmaes", "pymoo", "optuna", "botorch"),
-    *("torch", "gymnasium", "stable-baselines3", "torch-pruning", "onnxruntime", "distributed"),
+    *("torch", "gymnasium", "stable-baselines3", "torch-pruning", "scikit-learn", "constriction", "safetensors"),
+    *("onnx", "onnxscript", "onnxruntime"),
 )
 """The packages whose versions can move a figure."""
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +18,8 @@ import pytest
 import figures
 from automl_core.errors import InputError
 from figures import Figure, Figures, parse
+
+READING_AND_SHOWING = ("matplotlib", "networkx", "orjson", "pydantic", "PyYAML", "rich", "typer")
 
 SCRIPT = '''"""Says that two is small."""
 
@@ -91,6 +95,12 @@ def test_a_benchmark_prints_its_table_and_writes_its_result(tmp_path: Path) -> N
     assert 0 <= result["seconds"] < 60
     assert result["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert result["machine"]["cores"] >= 1 and result["machine"]["memory_gib"] > 0
+
+
+def test_the_versions_are_of_all_that_the_project_needs_but_for_what_reads_and_shows() -> None:
+    needed = tomllib.loads((figures.ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.split(r"[=<>~]", each)[0] for each in needed}
+    assert {*figures.PACKAGES} == {"sizewise", *names} - {*READING_AND_SHOWING}
 
 
 def test_a_missed_bar_is_the_exit_status(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ def recalibrate(
     """Sets, in place, the statistics of every batch norm to their mean over the batches of ``inputs``.
 
     Forward passes without gradients; all else of the model is in evaluation mode for them, dropout included, and all
-    modules are in their former mode afterwards. A model without running statistics is left as it is.
+    modules are in their former mode afterwards. A batch norm that does not run is left as it is, and so is one without
+    running statistics.
 
     Args:
         model: the model.
@@ -44,6 +45,7 @@ def recalibrate(
         )
     modes = {module: module.training for module in model.modules()}
     momenta = [norm.momentum for norm in norms]
+    before = [{name: buffer.clone() for name, buffer in norm.named_buffers(recurse=False)} for norm in norms]
     model.eval()
     for norm in norms:
         norm.reset_running_stats()
@@ -54,8 +56,10 @@ def recalibrate(
             for examples in _batches(inputs, batch):
                 model(examples) if forward is None else forward(model, examples)
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
+        for norm, momentum, statistics in zip(norms, momenta, before, strict=True):
             norm.momentum = momentum
+            if not norm.num_batches_tracked:  # it did not run
+                norm.load_state_dict(statistics, strict=False)
         for module, mode in modes.items():
             module.training = mode
 

@@ -45,6 +45,29 @@ def test_the_first_norm_has_the_statistics_of_what_it_reads() -> None:
     torch.testing.assert_close(net[1].running_var, maps.var(2).mean(0))
 
 
+class Auxiliary(nn.Module):
+    """A second head that runs in training alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.main, self.aside = a_net(), nn.BatchNorm2d(3, momentum=0.3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.main(self.aside(images) if self.training else images)
+
+
+def test_a_batch_norm_that_does_not_run_keeps_its_statistics() -> None:
+    net = Auxiliary().train()
+    net(IMAGES)
+    before = {key: value.clone() for key, value in net.aside.state_dict().items()}
+    recalibrate(net.eval(), IMAGES)
+    assert all(torch.equal(value, before[key]) for key, value in net.aside.state_dict().items())
+    assert net.aside.momentum == 0.3 and net.aside.running_mean.abs().min() > 0.1
+    twin = a_net().eval()
+    recalibrate(twin, IMAGES)
+    assert torch.equal(net.main[5].running_var, twin[5].running_var)
+
+
 def test_weights_and_modes_stay() -> None:
     net = a_net().train()
     net[1].eval()

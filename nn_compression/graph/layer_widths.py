@@ -77,7 +77,8 @@ class LayerWidths:
         groups: of coupled channels.
 
     Raises:
-        InputError: channels of a layer that shares a part of its weights with another.
+        InputError: channels of a layer that shares a part of its weights with another, or whose weights are no
+            parameters.
     """
 
     def __init__(self, layers: Sequence[Layer], groups: Sequence[ChannelGroup]) -> None:
@@ -85,7 +86,7 @@ class LayerWidths:
         full = np.array([group.channels for group in groups], dtype=np.int64)
         made = [_made(layer, groups) for layer in layers]
         read = [_members(layer.name, "in", groups) for layer in layers]
-        touched = [bool(one or other) for one, other in zip(made, read, strict=True)]
+        touching = [[groups[at] for at, _ in (*one, *other)] for one, other in zip(made, read, strict=True)]
         rules = [_rule(layer, own, groups) for layer, own in zip(layers, made, strict=True)]
         self._inputs = _Sizes([layer.inputs for layer in layers], read, full)
         self._outputs = _Sizes([rule.made for rule in rules], made, full)
@@ -94,7 +95,7 @@ class LayerWidths:
         self._weights = _columns([rule.weights for rule in rules])
         self._macs = _columns([rule.macs for rule in rules])
         self._biases = _columns([rule.biases for rule in rules])
-        self._held = _columns([_held(*each) for each in zip(layers, rules, touched, strict=True)])
+        self._held = _columns([_held(*each) for each in zip(layers, rules, touching, strict=True)])
 
     def macs(self, counts: Integers) -> Integers:
         """Shape (..., groups) to (..., layers)."""
@@ -181,22 +182,29 @@ def _columns(polynomials: Sequence[_Polynomial]) -> Integers:
     return np.array(polynomials, dtype=np.int64).reshape(-1, 4).T
 
 
-def _held(layer: Layer, rule: _Rule, touched: bool) -> _Polynomial:
+def _held(layer: Layer, rule: _Rule, groups: Sequence[ChannelGroup]) -> _Polynomial:
     """The weights that no earlier layer holds."""
+    if not layer.weights and layer.kind in _WEIGHTS:
+        _refuse(groups, f"the layer {layer.name!r} has weights that are no parameters")
     if layer.shared == layer.weights:
         return _Polynomial()
-    if layer.shared and touched:
-        raise InputError(
-            f"the layer {layer.name!r} shares {layer.shared} of its {layer.weights} weights with another",
-            remedy=f"keep this layer: --keep {layer.name}",
-        )
+    if layer.shared:
+        _refuse(groups, f"the layer {layer.name!r} shares {layer.shared} of its {layer.weights} weights with another")
     return rule.weights._replace(fixed=rule.weights.fixed - layer.shared)
+
+
+def _refuse(groups: Sequence[ChannelGroup], problem: str) -> None:
+    """Refuse the groups that have channels in a layer, if there are any."""
+    for group in groups:
+        maker = next((member.layer for member in group.members if member.axis == "out"), group.name)
+        remedy = f"keep these channels: --keep {maker}"
+        raise InputError(problem, place=f"channel group {group.name!r}", remedy=remedy)
 
 
 def _rule(layer: Layer, made: Sequence[tuple[int, int]], groups: Sequence[ChannelGroup]) -> _Rule:
     if layer.kind == "attention" and made:
         return _heads(layer, groups[made[0][0]].channels)
-    if layer.kind not in _WEIGHTS:
+    if layer.kind not in _WEIGHTS or not layer.weights:
         fixed = (_Polynomial(fixed=number) for number in (layer.weights, layer.macs, layer.biases))
         return _Rule(layer.outputs, *fixed)
     weights = _WEIGHTS[layer.kind](layer, bool(made))

@@ -133,6 +133,44 @@ def test_channels_that_a_model_multiplies_by_itself_are_refused() -> None:
     assert ChannelCost(graph, [ChannelGroup("b", 6, (Member("b", "out"),))]).macs({"b": 3}) == graph.macs - 3 * 3 * 4
 
 
+class Filtered(nn.Module):
+    """Fixed filters, held as a buffer, somewhere in a network."""
+
+    def __init__(self, *, first: bool) -> None:
+        super().__init__()
+        self.first = first
+        self.filters, self.conv = nn.Conv2d(4, 4, 3, padding=1, bias=False), nn.Conv2d(4, 4, 3, padding=1)
+        weight = self.filters.weight.detach()
+        del self.filters.weight
+        self.filters.register_buffer("weight", weight)
+        self.inner, self.out = nn.Conv2d(4, 8, 3), nn.Conv2d(8, 2, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.conv(self.filters(images)) if self.first else self.filters(self.conv(images))
+        return self.out(self.inner(maps.relu()).relu())
+
+
+def test_fixed_filters_cost_what_they_multiply() -> None:
+    model, image = Filtered(first=True).eval(), torch.zeros(1, 4, 8, 8)
+    groups = channel_groups(model, image, keep=["filters"])
+    cost = ChannelCost(trace(model, image), groups)
+    assert cost.graph.by_name["filters"].macs == 8 * 8 * 4 * 4 * 9
+    counts = {"conv": 3, "inner": 5}
+    agrees(cost, counts, smaller(model, groups, counts, image))
+
+
+def test_channels_of_fixed_filters_are_refused_until_they_are_kept() -> None:
+    model, image = Filtered(first=False).eval(), torch.zeros(1, 4, 8, 8)
+    keep: list[str] = []
+    for _ in range(2):
+        with pytest.raises(InputError, match="'filters' has weights that are no parameters") as refused:
+            ChannelCost(trace(model, image), channel_groups(model, image, keep=keep))
+        keep.append(str(refused.value.remedy).rpartition("--keep ")[2])
+    assert sorted(keep) == ["conv", "filters"]
+    groups = channel_groups(model, image, keep=keep)
+    assert ChannelCost(trace(model, image), groups).names == ("inner",)
+
+
 def test_names_and_counts_that_do_not_exist_are_refused() -> None:
     model, image = net_of("residual")
     cost = cost_of(model, image[:1])

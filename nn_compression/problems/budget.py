@@ -25,6 +25,9 @@ _SCALES: Mapping[str, Mapping[str, float]] = {
 }
 _EXAMPLES = {"macs": "0.5 or 20M", "bytes": "0.1 or 44k", "latency": "0.6 or 0.2ms", "energy": "0.5 or 2mJ"}
 
+_ROUNDING = 1e-15
+"""Of a product of two floats, what is lost at most and a little: 0.29 times 100 is 28.999999999999996."""
+
 
 @dataclass(frozen=True)
 class CostLimit:
@@ -91,7 +94,7 @@ class CostLimit:
             base: the cost before compression.
         """
         bound = self.amount * base if self.relative else self.amount
-        return bound if METRICS[self.metric] in ("s", "J") else math.floor(bound)
+        return bound if METRICS[self.metric] in ("s", "J") else math.floor(bound * (1 + _ROUNDING))
 
     def __str__(self) -> str:
         return f"{self.metric}={self.amount:g}{'' if self.relative else f' {METRICS[self.metric]}'}"

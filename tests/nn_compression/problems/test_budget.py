@@ -31,10 +31,10 @@ def test_a_budget_is_a_share_or_an_amount(text: str, metric: str, base: float, b
     assert limit.bound(base) == pytest.approx(bound, rel=1e-12)
 
 
-@given(st.floats(0.01, 1.0), st.integers(1, 10**10))
-def test_a_share_of_macs_is_never_rounded_up(share: float, base: int) -> None:
-    bound = CostLimit("macs", share).bound(base)
-    assert bound == int(bound) and share * base - 1 < bound <= share * base
+@given(st.integers(1, 1000), st.integers(1, 10**10))
+def test_a_share_of_macs_is_rounded_down_as_it_is_written(thousandths: int, base: int) -> None:
+    assert CostLimit.parse(f"macs={thousandths / 10:.1f}%").bound(base) == thousandths * base // 1000
+    assert CostLimit("macs", thousandths / 1000).bound(base) == thousandths * base // 1000
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ class Reached:
     Args:
         metric: what is limited; "drop": how much worse the task's metric is on the validation split.
         bound: the greatest value that meets it, in its unit.
-        value: what was reached.
+        value: what was reached; NaN where it could not be measured.
         unit: of both.
         modelled: whether the figure is a model's.
         spread: of a measured value, as in :class:`Timing`.
@@ -78,6 +78,12 @@ class Reached:
     def met(self) -> bool:
         """Whether the budget is met: to the last MAC and byte, and by the minimum of the measurements."""
         return self.value <= self.bound
+
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> Reached:
+        """The inverse of ``dataclasses.asdict``, null for what is not a number."""
+        values = {name: math.nan if content[name] is None else content[name] for name in ("bound", "value")}
+        return Reached(**{**content, **values})
 
 
 @dataclass(frozen=True)
@@ -165,7 +171,7 @@ class Outcome:
         return Outcome(
             Figures.from_json(content["before"]),
             Figures.from_json(content["after"]),
-            Reached(**{name: value for name, value in content["budget"].items() if name != "met"}),
+            Reached.from_json({name: value for name, value in content["budget"].items() if name != "met"}),
             [SearchFigures.from_json(each) for each in content["searches"]],
             [KeptLayer(**layer) for layer in content["layers"]],
             content["unit"],

@@ -106,4 +106,6 @@ def reached_line(reached: Reached) -> str:
 
 def _amount(value: float, unit: str) -> str:
     """Counts to the last one, anything else in four digits."""
+    if math.isnan(value):
+        return "unknown"
     return f"{value:,.0f} {unit}" if unit in ("MACs", "bytes") else engineering(value, unit)

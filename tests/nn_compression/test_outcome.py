@@ -81,6 +81,7 @@ def test_a_latency_that_stays_is_said_to_stay(after: float, said: str) -> None:
             "budget met: latency 1.5 ms of 2 ms (the minimum of three measurements, which spread by 3.4%)",
         ),
         (Reached("drop", 0.5, 0.6, "%"), "budget NOT met: drop of 0.6 % of 0.5 %"),
+        (Reached("latency", 2e-3, math.nan, "s"), "budget NOT met: latency unknown of 2 ms"),
     ],
 )
 def test_a_budget_is_met_to_the_last_unit(reached: Reached, line: str) -> None:

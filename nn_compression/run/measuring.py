@@ -17,7 +17,7 @@ from nn_compression.run.outcome import Figures, Timing
 from nn_compression.training.devices import best_device
 from nn_compression.training.evaluation import evaluate
 
-__all__ = ["figures_of", "timed_in_turn"]
+__all__ = ["figures_of", "onnx_in_turn", "timed_in_turn"]
 
 _ROUNDS = 3
 
@@ -48,18 +48,26 @@ def timed_in_turn(
     What the machine does beside, and how fast its clock runs at the moment, then meets all of them alike.
 
     Args:
-        networks: figures, the network, its ONNX file.
+        networks: figures, the network, its ONNX file, if there is one.
         example_input: what they take.
     """
     eager = _in_turn([_eager(in_floats(model), example_input) for _, model, _ in networks])
-    files = [path for _, _, path in networks]
-    onnx: Sequence[Timing | None] = [None] * len(files)
-    if None not in files:
-        onnx = _in_turn([_onnx(path, example_input) for path in files if path is not None])
+    onnx = iter(onnx_in_turn([path for _, _, path in networks if path is not None], example_input))
     return tuple(
-        replace(figures, eager=slow, onnx=fast)
-        for (figures, _, _), slow, fast in zip(networks, eager, onnx, strict=True)
+        replace(figures, eager=slow, onnx=None if path is None else next(onnx))
+        for (figures, _, path), slow in zip(networks, eager, strict=True)
     )
+
+
+def onnx_in_turn(files: Sequence[Path], example_input: Tensor, rounds: int = _ROUNDS) -> list[Timing]:
+    """Latencies of ONNX files that can be compared, as :func:`timed_in_turn`.
+
+    Args:
+        files: of the networks.
+        example_input: what they take.
+        rounds: measurements of each.
+    """
+    return _in_turn([_onnx(path, example_input) for path in files], rounds)
 
 
 def _eager(model: nn.Module, example_input: Tensor) -> Callable[[], float]:
@@ -70,6 +78,6 @@ def _onnx(path: Path, example_input: Tensor) -> Callable[[], float]:
     return lambda: measure_file(path, example_input, rounds=1).seconds
 
 
-def _in_turn(measures: Sequence[Callable[[], float]]) -> list[Timing]:
-    rounds = [[once() for once in measures] for _ in range(_ROUNDS)]
-    return [Timing(min(own), max(own) / min(own) - 1.0) for own in zip(*rounds, strict=True)]
+def _in_turn(measures: Sequence[Callable[[], float]], rounds: int = _ROUNDS) -> list[Timing]:
+    found = [[once() for once in measures] for _ in range(rounds)]
+    return [Timing(min(own), max(own) / min(own) - 1.0) for own in zip(*found, strict=True)]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import orjson
@@ -21,15 +22,16 @@ from automl_core.runs import write_whole
 from automl_core.space import Point
 from automl_core.study import Study
 from nn_compression.coding.codec import encode
+from nn_compression.export import export_onnx
 from nn_compression.files.model_files import load_saved, save_model
-from nn_compression.latency.whole import measure
-from nn_compression.problems.budget import CostLimit
+from nn_compression.problems.budget import METRICS, CostLimit
 from nn_compression.problems.network_problem import NetworkProblem
 from nn_compression.problems.smallest import SmallestProblem
 from nn_compression.run.baselines import best_random, smallest_uniform
-from nn_compression.run.deliverables import as_it_runs
+from nn_compression.run.deliverables import ONNX, as_it_runs
 from nn_compression.run.designs import Designs, Made
 from nn_compression.run.finishing import Finishing
+from nn_compression.run.measuring import onnx_in_turn
 from nn_compression.run.narration import Narrator
 from nn_compression.run.outcome import Figures, SearchFigures
 from nn_compression.run.plan import Stage
@@ -41,6 +43,8 @@ __all__ = ["POINT", "StageRun", "read_search"]
 
 POINT = "design.json"
 """The design that was made, in the folder of a stage."""
+_BOUND = "bound.json"
+"""What a search may spend of its cost: written down before it, so that it is gone on with under the same."""
 _SEARCH = "search.json"
 """What the search and its baselines came to."""
 
@@ -56,6 +60,8 @@ _FEW = 5
 """Designs that are trained to see whether the metric then holds."""
 _STEADY = 0.97
 """A measured latency has to be within this share of its budget, so that it is found within it again."""
+_TURNS = 5
+"""Measurements of a design, and as many in turn with them of the network before the run."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +98,11 @@ class StageRun:
         Raises:
             InputError: the limit cannot be reached, or the training fails.
         """
-        inner = self._inner_bound(narrator)
-        problem = self.problem(inner)
+        problem = self.problem(self._kept_bound(narrator))
         found, figures = self._search(problem, jobs, narrator)
         write_whole(self.folder / _SEARCH, json_text(asdict(figures)))
         with narrator.training(f"fine-tuning ({self.stage.method})", self.finishing.schedule.epochs) as heard:
-            made = self._best(found.study, inner, self.finishing.heard_by(heard))
+            made = self._best(found.study, self.finishing.heard_by(heard))
         write_whole(self.folder / POINT, json_text(dict(made.point)))
         save_model(self.folder, made.model, made.spec)
 
@@ -112,6 +117,10 @@ class StageRun:
             cost = _seconds(self.before)
         else:
             cost = float({"macs": self.before.macs, "bytes": self.before.file_bytes}[self.stage.metric])
+        return self._bound_of(cost)
+
+    def _bound_of(self, cost: float) -> float:
+        """The bound, where the network before the run costs so much."""
         limit = self.stage.bound(cost)
         return math.inf if limit is None else limit.bound(cost)
 
@@ -133,6 +142,14 @@ class StageRun:
         smaller: NetworkProblem = self.designs.problem(CostLimit(self.stage.metric, bound, relative=False))
         return smaller
 
+    def _kept_bound(self, narrator: Narrator) -> float:
+        """The budget as the search counts it, found once; infinity is kept as null."""
+        path = self.folder / _BOUND
+        if not path.is_file():
+            write_whole(path, json_text({"bound": self._inner_bound(narrator)}))
+        kept = orjson.loads(path.read_bytes())["bound"]
+        return math.inf if kept is None else float(kept)
+
     def _inner_bound(self, narrator: Narrator) -> float:
         """The budget as the search counts it: of bytes, what makes the file of a uniform design fill the real one.
 
@@ -147,19 +164,17 @@ class StageRun:
             for _ in range(_FITS):
                 problem = self.problem(inner)
                 start = problem.space.start or {}
-                size = self._real(self.designs.make(problem, start), problem, start)
+                size = self._real(self.designs.make(problem, start))
                 if _FULL * self.bound <= size <= self.bound or (problem is self._whole_problem and size < self.bound):
                     break
                 inner *= self.bound / size
         return inner
 
-    def _real(self, made: Made, problem: NetworkProblem, point: Point) -> float:
-        """What a network costs in truth: the bytes of its file, measured seconds; or what is exact as it is counted."""
+    def _real(self, made: Made) -> float:
+        """What a network costs in truth: the bytes of its file; or what is exact as it is counted."""
         if self.stage.metric == "bytes":
             return float(len(encode(made.model)))
-        if self._measured:
-            return measure(made.model, self.designs.before.example_input).seconds / _STEADY
-        return problem.cost_of(point)
+        return self._whole_problem.cost_of(made.point)
 
     # The search and its baselines.
 
@@ -207,7 +222,7 @@ class StageRun:
 
     # The network.
 
-    def _best(self, study: Study, inner: float, finishing: Finishing) -> Made:
+    def _best(self, study: Study, finishing: Finishing) -> Made:
         """The best design that the search found, finished.
 
         Where the metric has to stay within a drop: the smallest design that holds it once it is trained, of a few.
@@ -225,7 +240,7 @@ class StageRun:
             )
         tried = []
         for rank, trial in enumerate(ranked):
-            tried.append(self._finish(trial.point, inner, finishing, f"finish-{rank}"))
+            tried.append(self._finish(trial.point, finishing, f"finish-{rank}"))
             if self.stage.drop is None or self._worse(tried[-1].model) <= self.stage.drop:
                 return tried[-1]
         return min(tried, key=lambda made: self._worse(made.model))
@@ -236,52 +251,93 @@ class StageRun:
         worse = self.before.validation - evaluate(as_it_runs(model), data.validation, data.task, device=best_device())
         return worse if data.task.higher_is_better else -worse
 
-    def _finish(self, point: Point, inner: float, finishing: Finishing, name: str) -> Made:
-        """A design made and trained, and made smaller until it is within the real budget."""
-        problem, point = self._fitted(self.problem(inner), point)
+    def _finish(self, point: Point, finishing: Finishing, name: str) -> Made:
+        """A design made and trained, and made smaller until it is within the real budget.
+
+        What is trained is written down first: an interruption goes on with it, whatever a clock would say by then.
+        """
+        over = math.nan
         for attempt in range(_ATTEMPTS):
-            made = self.designs.tune(problem, point, finishing, f"{name}-{attempt}")
-            over = self._real(made, problem, point) / self.bound
+            path = self.folder / f"{name}-{attempt}.json"
+            if not path.is_file():
+                point = self._moved(point, over) if attempt else self._fitted(point)
+                write_whole(path, json_text(dict(point)))
+            point = orjson.loads(path.read_bytes())
+            made = self.designs.tune(self._whole_problem, point, finishing, f"{name}-{attempt}")
+            if self._measured:  # weights decide no latency
+                return made
+            over = self._real(made) / self.bound
             if over <= 1.0:
                 return made
-            problem, point = self._moved(problem, point, over)
-        raise self._out_of_reach(over)
+        raise self._not_reached(over)
 
-    def _fitted(self, problem: NetworkProblem, point: Point) -> tuple[NetworkProblem, Point]:
+    def _fitted(self, point: Point) -> Point:
         """A design brought to the real budget before it is trained: smaller, or larger where its file leaves some."""
-        fitting: tuple[NetworkProblem, Point] | None = None
+        if self._measured:
+            return self._fast(point)
+        fitting: Point | None = None
         for number in range(_ATTEMPTS):
-            over = self._real(self.designs.make(problem, point), problem, point) / self.bound
+            over = self._real(self.designs.make(self._whole_problem, point)) / self.bound
             if over <= 1.0:
-                fitting = problem, point
+                fitting = point
                 if over >= _FULL or self.stage.metric != "bytes" or number >= _FITS or math.isinf(self.bound):
                     return fitting
             elif fitting is not None and number >= _FITS:
                 return fitting
-            problem, point = self._moved(problem, point, over)
+            point = self._moved(point, over)
         if fitting is None:
-            raise self._out_of_reach(over)
+            raise self._not_reached(over)
         return fitting
 
-    def _moved(self, problem: NetworkProblem, point: Point, over: float) -> tuple[NetworkProblem, Point]:
+    def _fast(self, point: Point) -> Point:
+        """A design made smaller until its latency is within the budget, with room for what measurements differ by."""
+        for _ in range(_ATTEMPTS):
+            over = self._latency_of(self.designs.make(self._whole_problem, point).model)
+            if over <= (1.0 if self._is_least(point) else _STEADY):
+                return point
+            point = self._moved(point, over, _STEADY)
+        raise self._not_reached(over)
+
+    def _latency_of(self, model: nn.Module) -> float:
+        """A measured latency as a share of the budget; the network before the run is measured in turn with it."""
+        example = self.designs.before.example_input
+        with TemporaryDirectory(prefix="sizewise-") as aside:
+            file = export_onnx(model, example, Path(aside) / ONNX).path
+            whole, own = onnx_in_turn([self.base / ONNX, file], example, _TURNS)
+        return own.seconds / self._bound_of(whole.seconds)
+
+    def _moved(self, point: Point, over: float, room: float = 1.0) -> Point:
         """The nearest design that costs as much less as this one is over the real budget; or more, where it is under.
 
+        Args:
+            point: the design.
+            over: its real cost as a share of the budget.
+            room: the share of the budget that is to be used.
+
         Raises:
-            InputError: no design costs so little.
+            InputError: no design costs less.
         """
-        cost = problem.cost_of(point) * (1.0 if over <= 1.0 else _MARGIN) / over
-        try:
-            other = self.problem(cost)
-        except InputError as error:  # told in the budget's own terms, not in what the search counts
-            raise self._out_of_reach(over) from error
-        return other, other.repair(point)
+        if over > room and self._is_least(point):
+            raise self._out_of_reach(over)
+        cost = self._whole_problem.cost_of(point) * (1.0 if over <= room else _MARGIN) * room / over
+        return self.problem(max(cost, self._least)).repair(point)
+
+    @cached_property
+    def _least(self) -> float:
+        """The least bound that a design is within, as the search counts it."""
+        least = self._whole_problem.legal.reachable
+        return least if METRICS[self.stage.metric] in ("s", "J") else float(math.ceil(least))
+
+    def _is_least(self, point: Point) -> bool:
+        return self._whole_problem.cost_of(point) <= self._least
 
     def _out_of_reach(self, over: float) -> InputError:
-        return InputError(
-            f"{self.stage.metric} stays at {over:.3f} of the budget, however small the design is made",
-            place="--budget",
-            remedy="give a larger budget",
-        )
+        problem = f"{self.stage.metric} stays at {over:.3f} of the budget, however small the design is made"
+        return InputError(problem, place="--budget", remedy="give a larger budget")
+
+    def _not_reached(self, over: float) -> InputError:
+        problem = f"{self.stage.metric} is still {over:.3f} of the budget after {_ATTEMPTS} smaller designs"
+        return InputError(problem, place="--budget", remedy="give a larger budget")
 
 
 def _seconds(figures: Figures) -> float:

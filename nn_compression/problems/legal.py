@@ -1,10 +1,11 @@
 """Which designs are legal under a budget, what a sequence may still become, and the nearest legal design.
 
 A design is legal if it costs no more than the budget, and if it leaves nothing over that its last variables could use:
-of the variables from the last one that is not at its greatest value on, none can be raised. The second half is what
-keeps random designs from being a straw man (designs that are only clipped in order end at 36 % of the MACs where 50 %
-are allowed), and it can be decided along a sequence: every value that :meth:`LegalDesigns.allowed` gives leads to a
-legal design, which repair leaves alone.
+no variable has an idle value, one with which all later variables can be at their greatest, and one greater value of it
+could be as well. Where costs grow, this is to say that the last variable that is not at its greatest cannot be raised.
+The second half is what keeps random designs from being a straw man (designs that are only clipped in order end at 36 %
+of the MACs where 50 % are allowed), and it can be decided along a sequence: the values that
+:meth:`LegalDesigns.allowed` gives are those that a legal design begins with, and repair leaves legal designs alone.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class LegalDesigns:
 
     # Designs.
 
-    def fits(self, levels: Levels) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    def fits(self, levels: Levels) -> _Truths:
         """Whether designs are within the bound: shape (rows, variables) to (rows,)."""
         return self.cost.total(levels) <= self.bound
 
@@ -72,7 +73,16 @@ class LegalDesigns:
         if not self.fits(levels[np.newaxis])[0]:
             return False
         open_ones = np.flatnonzero(levels < self.grid.top)
-        return len(open_ones) == 0 or not self.fits(self._raises(levels, open_ones[-1:])).any()
+        if self.cost.grows:
+            return len(open_ones) == 0 or not self.fits(self._raises(levels, open_ones[-1:])).any()
+        return not any(self._greater(levels, at) is not None for at in open_ones.tolist())
+
+    def _greater(self, levels: Levels, at: int) -> int | None:
+        """Where a value is idle: the greatest with which all later variables can be at theirs; ``None`` elsewhere."""
+        options = np.repeat(levels[np.newaxis], self.grid.top[at] + 1, axis=0)
+        options[:, at], options[:, at + 1 :] = np.arange(len(options)), self.grid.top[at + 1 :]
+        full = self.fits(options)
+        return int(np.flatnonzero(full)[-1]) if _idle(full[np.newaxis])[0, levels[at]] else None
 
     def _raises(self, levels: Levels, variables: Levels) -> Levels:
         """The designs in which one of some variables is raised, one a row.
@@ -132,12 +142,11 @@ class LegalDesigns:
         return low
 
     def _some(self, least: _CostAt, most: _CostAt, at: int) -> list[Sequence[Value]]:
-        """Of any cost: all values with which the rest can be within the bound, and which nothing greater makes idle."""
+        """Of any cost: all values with which the rest can be within the bound, but for those that are idle."""
         values = self.grid.values[at]
         fits = np.stack([least(np.array(value)) <= self.bound for value in range(len(values))], axis=1)
         full = np.stack([most(np.array(value)) <= self.bound for value in range(len(values))], axis=1)
-        lowest = np.where(full.any(axis=1), len(values) - 1 - full[:, ::-1].argmax(axis=1), 0)
-        fits &= np.arange(len(values)) >= lowest[:, np.newaxis]
+        fits &= ~_idle(full)
         return [[values[int(value)] for value in np.flatnonzero(row)] or [values[0]] for row in fits]
 
     def _features(self, levels: Levels, high: Levels, at: int) -> list[dict[str, float]]:
@@ -170,7 +179,7 @@ class LegalDesigns:
             moved, wish = self._raised(wish)
         else:
             moved = self._lowered(levels, wish)
-        return self.grid.point(self._filled(moved, wish))
+        return self.grid.point(self._settled(self._filled(moved, wish)))
 
     def _lowered(self, levels: Levels, wish: Array) -> Levels:
         """All lowered by the shortest length that brings the cost within the bound."""
@@ -195,9 +204,7 @@ class LegalDesigns:
         length = lengths[found:][:1]
         return raised(length)[0], np.minimum(wish + length, 1.0)
 
-    def _first(
-        self, fits: Callable[[Array], np.ndarray[tuple[int, ...], np.dtype[np.bool_]]], lengths: Array
-    ) -> int | None:
+    def _first(self, fits: Callable[[Array], _Truths], lengths: Array) -> int | None:
         """Position of the first length that fits; of a growing cost by bisection."""
         if not self.cost.grows:
             found = np.flatnonzero(fits(lengths))
@@ -227,6 +234,16 @@ class LegalDesigns:
             variables = variables[levels[variables] < self.grid.top[variables]]
         return levels
 
+    def _settled(self, levels: Levels) -> Levels:
+        """Where costs do not grow, all variables from the first idle one on as great as they can be together."""
+        settled = levels.copy()
+        for at in () if self.cost.grows else range(len(levels)):
+            greater = self._greater(levels, at)
+            if greater is not None:
+                settled[at], settled[at + 1 :] = greater, self.grid.top[at + 1 :]
+                break
+        return settled
+
     def _cheapest(self) -> Levels:
         """The design of the least cost."""
         levels = np.zeros_like(self.grid.top)
@@ -238,6 +255,16 @@ class LegalDesigns:
 
 
 _CostAt = Callable[[Levels], Array]
+_Truths = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+
+
+def _idle(full: _Truths) -> _Truths:
+    """Which values are below another that fits as they do, shape (rows, values): whether each fits."""
+    above = np.logical_or.accumulate(full[:, ::-1], axis=1)[:, ::-1]
+    above = np.roll(above, -1, axis=1)
+    above[:, -1] = False
+    idle: _Truths = full & above
+    return idle
 
 
 def _shown(cost: float) -> str:

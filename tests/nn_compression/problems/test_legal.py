@@ -58,21 +58,29 @@ def everything(grid: Grid) -> Levels:
 
 
 def legal_by_definition(designs: LegalDesigns, levels: Levels) -> bool:
-    """Within the bound, and the last variable that is not at its greatest cannot take any greater value."""
+    """Within the bound, and no variable has a value that could be greater with all later ones at their greatest.
+
+    Of values with which those can be at their greatest, that is. Of a growing cost: the last that is not at its
+    greatest cannot be raised.
+    """
+    top = designs.grid.top
 
     def fits(some: Levels) -> bool:
         return float(designs.cost.total(some[np.newaxis])[0]) <= designs.bound
 
+    def used_up(at: int) -> bool:
+        full = [fits(np.array([*levels[:at], value, *top[at + 1 :]])) for value in range(levels[at], top[at] + 1)]
+        return not (full[0] and any(full[1:]))
+
     if not fits(levels):
         return False
-    for at in reversed(range(len(levels))):
-        if levels[at] < designs.grid.top[at]:
-            greater = [
-                np.array([*levels[:at], value, *levels[at + 1 :]])
-                for value in range(levels[at] + 1, designs.grid.top[at] + 1)
-            ]
-            return not any(fits(one) for one in greater)
-    return True
+    open_ones = [at for at in range(len(levels)) if levels[at] < top[at]]
+    if designs.cost.grows and open_ones:
+        last = open_ones[-1]
+        greater = range(levels[last] + 1, top[last] + 1)
+        raises = [np.array([*levels[:last], value, *levels[last + 1 :]]) for value in greater]
+        assert all(map(used_up, open_ones)) == (not any(map(fits, raises)))
+    return all(map(used_up, open_ones))
 
 
 @settings(max_examples=60, deadline=None)
@@ -107,7 +115,7 @@ def test_the_repaired_design_goes_down_no_further_than_the_nearest_within_the_bo
 
 
 @settings(max_examples=60, deadline=None)
-@given(cases(grows=True))
+@given(st.one_of(cases(grows=True), cases(grows=False)))
 def test_allowed_values_are_those_that_a_legal_design_begins_with(designs: LegalDesigns) -> None:
     grid = designs.grid
     legal = [tuple(levels) for levels in everything(grid).tolist() if legal_by_definition(designs, np.array(levels))]
@@ -155,6 +163,14 @@ def test_eleven_channels_may_cost_more_than_sixteen() -> None:
     (first,) = designs.allowed([{}])
     assert list(first.values or ()) == [2], "with b at 16, a at 2 fits; with the rest at its least value it would not"
     assert designs.repair({"a": 2, "b": 11}) == {"a": 2, "b": 16}
+
+
+def test_what_repair_leaves_alone_is_allowed() -> None:
+    space = DesignSpace([Variable(name, 1, 2, integer=True) for name in "ab"])
+    designs = LegalDesigns(Grid(space), TableCost([Table((0, 1), np.array([[5.0, 9.0], [6.0, 4.0]]))], 2), 5.0)
+    assert designs.repair({"a": 1, "b": 1}) == {"a": 1, "b": 1}
+    first, second = designs.allowed([{}, {"a": 1}])
+    assert list(first.values or ()) == [1, 2] and list(second.values or ()) == [1]
 
 
 def test_an_impossible_budget_names_the_smallest_that_can_be_reached() -> None:

@@ -152,7 +152,7 @@ class BitsProblem(NetworkProblem):
     def _calibration(self) -> Calibration:
         names = [layer.name for layer in self.layers if self._takes_bits(layer)]
         forward = self.network.data.task.forward
-        return Calibration(self.network.model, self.examiner.training_inputs.cpu(), layers=names, forward=forward)
+        return Calibration(self.network.model, self.examiner.calibration_inputs.cpu(), layers=names, forward=forward)
 
     def build(self, point: Point) -> nn.Module:
         """The network with rounded weights and activations."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,8 @@ class Judging:
 
     Args:
         validation: examples of the validation split; ``None``: all of them.
-        recalibration: training examples that batch norms take their statistics from; 0: as they were.
+        recalibration: training examples that batch norms take their statistics from, and the ranges of activations;
+            0: those stay as they were, these are taken from as many as usual.
         reconstruction: training examples on which layers that lost inputs are refitted to what the whole network
             computes (least squares); 0: they keep their weights.
         batch: examples at a time.
@@ -52,9 +54,8 @@ def metric_name(task: Task) -> str:
 
 def metric_spec(task: Task) -> Spec:
     """The goal of a search: the task's figure, as good as it will be."""
-    goal = "maximize" if task.higher_is_better else "minimize"
-    scale = _SCALES.get(task.unit, 1.0)
-    return Spec(metric_name(task), goal="maximize" if goal == "maximize" else "minimize", unit=task.unit, scale=scale)
+    goal: Literal["maximize", "minimize"] = "maximize" if task.higher_is_better else "minimize"
+    return Spec(metric_name(task), goal=goal, unit=task.unit, scale=_SCALES.get(task.unit, 1.0))
 
 
 class Examiner:
@@ -83,6 +84,13 @@ class Examiner:
     def training_inputs(self) -> Tensor:
         """What candidates are recalibrated on."""
         return self.training_examples(self.judging.recalibration).to(self._device)
+
+    @property
+    def calibration_inputs(self) -> Tensor:
+        """What the ranges of activations are taken from: there must be some."""
+        if self.judging.recalibration:
+            return self.training_inputs
+        return self.training_examples(Judging.recalibration).to(self._device)
 
     def training_examples(self, count: int) -> Tensor:
         """Inputs of the training split, at most so many, on the CPU."""

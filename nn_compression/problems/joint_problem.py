@@ -168,9 +168,10 @@ class JointProblem(NetworkProblem):
         """The network with fewer channels, fewer weights and rounded ones."""
         model = self._pruner.pruned(self.channels(point))
         Masks.magnitude(model, self.kept(point)).apply()
-        inputs, forward = self.examiner.training_inputs, self.network.data.task.forward
+        inputs, forward = self.examiner.calibration_inputs, self.network.data.task.forward
         model.to(inputs.device)
-        recalibrate(model, inputs, forward=forward)
+        if self.judging.recalibration:
+            recalibrate(model, inputs, forward=forward)
         return quantize(model, self.bits(point), inputs[:_CALIBRATION], forward=forward)
 
 

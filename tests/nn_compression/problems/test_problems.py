@@ -161,6 +161,21 @@ def test_recalibration_and_reconstruction_bring_accuracy_back(digits: NetworkRef
     assert found["recalibrated"] + 3 < found["refitted"], found
 
 
+@pytest.mark.parametrize(
+    ("kind", "budget"), [(ChannelProblem, "macs=0.5"), (BitsProblem, "energy=0.6"), (JointProblem, "bytes=0.2")]
+)
+def test_statistics_stay_as_they_were_where_nothing_is_recalibrated(
+    kind: type[NetworkProblem], budget: str, digits: NetworkReference
+) -> None:
+    problem = kind(digits, CostLimit.parse(budget), Judging(validation=60, recalibration=0, reconstruction=0))
+    made = problem.build(dict(problem.space.start or {}))
+    whole = problem.network.model.get_buffer("norm3.running_var")
+    own = made.get_buffer("norm3.running_var")
+    assert set(own.tolist()) <= set(whole.tolist())
+    assert problem.examiner.judge(made) > 5
+    assert set(own.tolist()) <= set(whole.tolist())
+
+
 def test_features_tell_what_was_reduced_and_what_is_left(digits: NetworkReference) -> None:
     problem = ChannelProblem(digits, CostLimit.parse("macs=0.5"), FEW)
     (first,) = problem.allowed([{}])

@@ -63,7 +63,8 @@ def least_seconds(call: Callable[[], object], *, budget: float = 4e-3, repeats: 
     least, readings, spent = float("inf"), 0, 0.0
     while readings < 3 or ((readings < repeats or spent < budget) and spent < _LONGEST * budget):
         seconds = _seconds(call, number)
-        least, readings, spent = min(least, seconds), readings + 1, spent + seconds * number
+        if seconds > 0.0:  # a clock that stood still, or went back, tells nothing
+            least, readings, spent = min(least, seconds), readings + 1, spent + seconds * number
     return least, readings * number
 
 

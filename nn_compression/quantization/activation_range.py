@@ -6,6 +6,7 @@ least KL divergence, gives ranges a little wider).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,17 +35,23 @@ class ActivationRange:
 
 
 class Histogram:
-    """What a layer's input looked like, and the best ranges for it. Each is found once."""
+    """What a layer's input looked like, and the best ranges for it. Each is found once.
+
+    Attributes:
+        finite: whether all of it was numbers; there are no ranges otherwise.
+    """
 
     def __init__(self) -> None:
         self._parts: list[NDArray[np.float64]] = []
         self._ranges: dict[int, ActivationRange] = {}
+        self.finite = True
 
     def add(self, values: Tensor) -> None:
         """Look at a batch: evenly spaced values of it, and its extremes."""
         flat = values.detach().reshape(-1)
         spaced = flat[:: max(flat.numel() // _SAMPLES, 1) | 1]  # odd, so that it visits every channel of a power of two
         low, high = flat.aminmax()
+        self.finite = self.finite and math.isfinite(low.item()) and math.isfinite(high.item())
         self._parts.append(np.append(spaced.double().cpu().numpy(), [low.item(), high.item()]))
         self._ranges.clear()
 

@@ -68,7 +68,7 @@ class _Rounding(torch.autograd.Function):
         if clips:
             least, greatest = (levels.low - 0.5) * scale, (levels.high + 0.5) * scale
             context.save_for_backward((values >= least) & (values <= greatest))
-        return integers.mul_(scale)
+        return integers.mul_(scale).to(values.dtype)
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
@@ -92,7 +92,7 @@ def rounded(values: Tensor, scale: Tensor, levels: Levels, *, clips: bool = True
     if values.requires_grad and torch.is_grad_enabled():
         result: Tensor = _Rounding.apply(values, scale, levels, clips)  # type: ignore[no-untyped-call]
         return result
-    return integers_of(values, scale, levels).mul_(scale)
+    return integers_of(values, scale, levels).mul_(scale).to(values.dtype)
 
 
 def along_first(scale: Tensor, axes: int) -> Tensor:
@@ -115,6 +115,7 @@ def best_weight_scale(weight: Tensor, bits: int) -> Tensor:
         Shape (channels,); for a channel of zeros 1, and 0 where there is one bit, which has no level at zero.
     """
     flat = weight.detach().flatten(1)
+    flat = flat.float() if flat.element_size() < 4 else flat  # half of a float cannot hold small scales
     levels = weight_levels(bits)
     if levels.signs:
         return flat.abs().mean(1)

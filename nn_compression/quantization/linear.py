@@ -113,7 +113,7 @@ class Calibration:
         """The range that a layer's input is clipped to.
 
         Raises:
-            InputError: the layer was not looked at, or the inputs never reach it.
+            InputError: the layer was not looked at, the inputs never reach it, or reach it as what is no number.
         """
         if layer not in self._histograms:
             remedy = did_you_mean(layer, self._histograms, "the layers looked at")
@@ -121,6 +121,9 @@ class Calibration:
         if self._histograms[layer].empty:
             remedy = "leave its activations at 32 bits"
             raise InputError(f"no calibration input reaches the layer {layer!r}", remedy=remedy)
+        if not self._histograms[layer].finite:
+            remedy = "leave its activations at 32 bits, or see to it that what reaches it is finite"
+            raise InputError(f"NaN or infinity reaches the layer {layer!r} in calibration", remedy=remedy)
         return self._histograms[layer].range(bits)
 
     def quantized(self, bits: Mapping[str, Bits]) -> nn.Module:
@@ -277,7 +280,9 @@ def _observe(model: nn.Module, seen: Mapping[str, Histogram], inputs: Tensor, fo
     training = [module for module in model.modules() if module.training]
     device = next((parameter.device for parameter in model.parameters()), inputs.device)
     hooks = [
-        model.get_submodule(name).register_forward_pre_hook(lambda _, given, seen=histogram: seen.add(given[0]))
+        model.get_submodule(name).register_forward_pre_hook(
+            lambda _, given, named, seen=histogram: seen.add([*given, *named.values()][0]), with_kwargs=True
+        )
         for name, histogram in seen.items()
     ]
     try:

@@ -116,6 +116,7 @@ class QuantizedLayer(_Module):
         self._begin(bits, frozen=True)
         for name, weight in weights.items():
             cast(Tensor, getattr(self, name)).copy_(weight.values())
+            self.register_buffer(f"{name}_scale", weight.scale)
         self._clip(clipped)
 
     def end(self) -> None:

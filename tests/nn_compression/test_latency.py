@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections import Counter
@@ -18,7 +19,7 @@ from automl_core.errors import InputError
 from automl_core.one_thread import one_thread
 from nn_compression.channels import ChannelGroup, best_channels, channel_groups, importance, prune
 from nn_compression.export import onnx_program
-from nn_compression.latency import onnx_blocks
+from nn_compression.latency import onnx_blocks, timing
 from nn_compression.latency.block_graphs import block_graph, reordering_graph
 from nn_compression.latency.building import build_table, fitted_scale, random_designs
 from nn_compression.latency.design_shapes import DesignShapes
@@ -309,6 +310,13 @@ def test_the_scale_is_that_of_the_least_squared_relative_error() -> None:
     scale = fitted_scale(predicted, found)
     errors = [np.square(candidate * predicted / found - 1).sum() for candidate in (scale - 1e-3, scale, scale + 1e-3)]
     assert errors[1] == min(errors)
+
+
+def test_a_clock_that_stands_still_or_goes_back_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = itertools.cycle([0.0, 1e-3, 0.0, 0.0, 0.0, -1e-3])  # what passes between two readings of the clock
+    clock = itertools.accumulate(steps)
+    monkeypatch.setattr(timing.time, "thread_time", lambda: next(clock))
+    assert least_seconds(lambda: None)[0] == pytest.approx(1e-3)
 
 
 def test_time_is_that_of_the_thread_and_grows_with_the_work() -> None:

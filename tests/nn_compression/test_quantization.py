@@ -270,6 +270,48 @@ def test_a_candidate_is_what_quantize_gives_whatever_came_before_it() -> None:
         candidate.get_submodule("1").running_mean.add_(1.0)  # type: ignore[union-attr]
 
 
+def test_the_file_of_a_candidate_is_that_of_the_quantized_model() -> None:
+    net, bits = small_net(), {"0": Bits(3, 8), "7": Bits(1, 4)}
+    candidate, quantized = Calibration(net, IMAGES).candidate(bits), quantize(net, bits, IMAGES)
+    assert encode(candidate) == encode(quantized)
+
+
+def test_layers_that_are_called_by_name_are_calibrated() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(4, 3)
+
+        def forward(self, values: Tensor) -> Tensor:
+            return self.linear(input=values)  # type: ignore[no-any-return]
+
+    model, inputs = Named(), torch.randn(50, 4)
+    quantized = quantize(model, {"linear": Bits(8, 8)}, inputs)
+    torch.testing.assert_close(quantized(inputs), model(inputs), atol=0.03, rtol=0.0)
+
+
+@pytest.mark.parametrize("broken", [float("inf"), float("nan")])
+def test_an_input_that_is_no_number_is_told_with_its_layer(broken: float) -> None:
+    inputs = torch.ones(2, 4)
+    inputs[1, 2] = broken
+    with pytest.raises(InputError, match="NaN or infinity reaches the layer '0'"):
+        quantize(nn.Sequential(nn.Linear(4, 3)), {"0": Bits(4, 4)}, inputs)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_another_type_are_rounded_as_well_as_floats(kind: torch.dtype) -> None:
+    torch.manual_seed(0)
+    layer = nn.Sequential(nn.Linear(64, 8)).to(kind)
+    with torch.no_grad():
+        layer[0].weight.copy_(torch.randn(8, 64) * 1e-3)
+    for bits, most in ((8, 0.02), (1, 0.7)):
+        quantized = quantize(layer, {"0": Bits(bits)}, None)
+        computed = frozen(quantized)[0].weight.detach()  # type: ignore[index]
+        weight = layer[0].weight.detach().double()
+        assert float((computed.double() - weight).norm()) < most * float(weight.norm())
+        assert quantized(torch.ones(2, 64, dtype=kind)).dtype == kind
+
+
 def test_a_candidate_costs_little() -> None:
     net = nn.Sequential(*(nn.Conv2d(128, 128, 3, bias=False) for _ in range(10)))  # 1.5 M weights
     calibration = Calibration(net, torch.randn(1, 128, 24, 24))

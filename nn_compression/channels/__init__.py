@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from automl_core.errors import InputError
 from automl_core.nearest import did_you_mean
 from automl_core.one_thread import one_thread
+from nn_compression.channels.axes import depthwise
 from nn_compression.channels.check import faulty_groups
-from nn_compression.channels.coupling import Coupling, groups_of
+from nn_compression.channels.coupling import Coupling, groups_of, makes_channels
 from nn_compression.channels.groups import ChannelGroup, Kept, Member, best_channels
 from nn_compression.channels.importance import importance
 from nn_compression.channels.probed_coupling import probed_coupling
@@ -92,9 +93,24 @@ def _probed(
     """By marking channels; groups that are found wrong are kept whole."""
     coupling = probed_coupling(evaluation_copy(model), inputs, order, kept)
     while faulty := faulty_groups(model, groups := tuple(groups_of(coupling, round_to)), inputs):
-        _fix(coupling, faulty)
+        _fix(coupling, groups, faulty)
     return groups
 
 
-def _fix(coupling: Coupling, faulty: Iterable[ChannelGroup]) -> None:
-    coupling.keep_whole(member.layer for group in faulty for member in group.members if member.axis == "out")
+def _fix(coupling: Coupling, groups: Sequence[ChannelGroup], faulty: Iterable[ChannelGroup]) -> None:
+    """Gives the groups of one layer one count, as its halves may need; keeps whole what is faulty nevertheless."""
+    made = [{member.layer for member in group.members if member.axis == "out"} for group in faulty]
+    halved = {layer for layers in made for layer in layers - coupling.one_count if _halved(coupling, layer, groups)}
+    coupling.one_count |= halved
+    for layers in made:
+        if not layers & halved:
+            coupling.keep_whole(layers)
+
+
+def _halved(coupling: Coupling, layer: str, groups: Sequence[ChannelGroup]) -> bool:
+    """Whether a layer makes the channels of several groups, equally many of each."""
+    part = coupling.parts[layer]
+    if not isinstance(part, nn.Module) or not makes_channels(part) or depthwise(part):
+        return False
+    channels = [group.channels for group in groups if any((m.layer, m.axis) == (layer, "out") for m in group.members)]
+    return len(channels) > 1 and len(set(channels)) == 1

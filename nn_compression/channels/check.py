@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -29,18 +30,23 @@ def faulty_groups(
 ) -> list[ChannelGroup]:
     """Groups without which the model fails, or gives other outputs than with their weights zeroed.
 
-    All groups are tried together; only where that fails, each by itself.
+    All groups are tried together; only where that fails, each by itself: first with any half of its channels, then with
+    its last ones, at counts that differ from group to group.
     """
     model = evaluation_copy(model)
     generator = torch.Generator().manual_seed(seed)
     inputs = tuple(_noise(tensor, generator) for tensor in inputs)
-    kept = {group.name: _half(group, generator) for group in groups}
+    halves = {group.name: _half(group, generator) for group in groups}
+    lasts = {group.name: _last(group, number) for number, group in enumerate(groups)}
     with torch.no_grad():
         original = _outputs(model, inputs)
-        if original is None or _agrees(model, groups, kept, inputs, original):
+        if original is None:
             return []
-        alone = [g for g in groups if not _agrees(model, groups, {g.name: kept[g.name]}, inputs, original)]
-    return alone or list(groups)
+        for kept in (halves, lasts):
+            if not _agrees(model, groups, kept, inputs, original):
+                alone = [g for g in groups if not _agrees(model, groups, {g.name: kept[g.name]}, inputs, original)]
+                return alone or list(groups)
+    return []
 
 
 def _noise(tensor: Tensor, generator: torch.Generator) -> Tensor:
@@ -54,6 +60,14 @@ def _half(group: ChannelGroup, generator: torch.Generator) -> Tensor:
     counts = group.counts()
     count = counts[(len(counts) - 1) // 2]
     return best_channels(torch.rand(group.copies, group.channels, generator=generator), group, count)
+
+
+def _last(group: ChannelGroup, number: int) -> Tensor:
+    """The last channels, as many as no constant number of parts has, and of two such counts by turns one."""
+    whole = group.channels
+    counts = sorted(group.counts()[:-1], key=lambda n: (n == 1, math.gcd(n, whole), abs(2 * n - whole))) or [whole]
+    count = counts[number % 2] if len(counts) > 1 else counts[0]
+    return best_channels(torch.arange(whole).expand(group.copies, -1), group, count)
 
 
 def _outputs(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor] | None:

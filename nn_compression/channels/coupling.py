@@ -49,11 +49,15 @@ class Coupling:
         parts: modules and plain parameters by path.
         order: their paths in the order of execution; of what is not in it no channel is removed.
         keep: paths of the layers that must make all their channels.
+
+    Attributes:
+        one_count: paths of the layers whose groups must keep equally many channels: their outputs are cut in halves.
     """
 
     def __init__(self, parts: Mapping[str, nn.Module | Tensor], order: Sequence[str], keep: Set[str]) -> None:
         self.parts = dict(parts)
         self.keep: set[str] = set()
+        self.one_count: set[str] = set()
         self.order = {path: position for position, path in enumerate(order)}
         self.sides: list[Side] = []
         self._base: dict[Side, int] = {}
@@ -264,20 +268,20 @@ def _complete(coupling: Coupling, bundles: Sequence[_Bundle], member: Member) ->
 
 
 def _joined(coupling: Coupling, bundles: Sequence[_Bundle]) -> list[list[_Bundle]]:
-    """Bundles that have a recurrent module in common have one count: they are the copies of one group."""
+    """Bundles that have one count, because they have a layer in common that demands it, are the copies of one group."""
     joined: list[list[_Bundle]] = []
     for bundle in bundles:
-        modules = _units_of(coupling, bundle)
-        same = [others for others in joined if any(modules & _units_of(coupling, other) for other in others)]
+        layers = _of_one_count(coupling, bundle)
+        same = [others for others in joined if any(layers & _of_one_count(coupling, other) for other in others)]
         joined = [others for others in joined if all(others is not one for one in same)]
         joined.append([*(other for others in same for other in others), bundle])
     return joined
 
 
-def _units_of(coupling: Coupling, bundle: _Bundle) -> set[str]:
-    return {
-        one.layer for one in bundle.members if one.axis == "out" and isinstance(coupling.parts[one.layer], RECURRENT)
-    }
+def _of_one_count(coupling: Coupling, bundle: _Bundle) -> set[str]:
+    """The recurrent modules, and other layers of one count, that make channels of a bundle."""
+    made = {one.layer for one in bundle.members if one.axis == "out"}
+    return {layer for layer in made if layer in coupling.one_count or isinstance(coupling.parts[layer], RECURRENT)}
 
 
 def _group(coupling: Coupling, bundles: Sequence[_Bundle], round_to: int) -> ChannelGroup | None:
@@ -285,6 +289,8 @@ def _group(coupling: Coupling, bundles: Sequence[_Bundle], round_to: int) -> Cha
     members = [replace(member, copy=row) for row, bundle in enumerate(ordered) for member in bundle.members]
     channels = ordered[0].channels
     shares = math.lcm(*(_parts(coupling, member) for member in members))
+    if any(bundle.channels != channels for bundle in ordered):
+        return None
     if channels < 2 or channels % shares or not all(_spread(coupling, member, channels) for member in members):
         return None
     name = _name(coupling, members, channels)

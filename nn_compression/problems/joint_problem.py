@@ -101,8 +101,8 @@ class JointProblem(NetworkProblem):
         ordered: dict[str, Variable] = {}
         for layer in self.network.graph.layers:
             own = slots.setdefault(layer.name, {})
-            if "channels" in own:
-                ordered.setdefault(own["channels"], chosen[own["channels"]])
+            for name in own.values():
+                ordered.setdefault(name, chosen[name])
             for slot, variable in self._own_variables(layer.name).items():
                 own[slot], ordered[variable.name] = variable.name, variable
         ordered |= {name: variable for name, variable in chosen.items() if name not in ordered}

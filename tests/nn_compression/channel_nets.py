@@ -95,6 +95,32 @@ class Gated(nn.Module):
         return self.out(values * torch.sigmoid(gates))
 
 
+class Halves(nn.Module):
+    """A layer's outputs in two halves: one goes past a convolution, which reads the other (the C2f block of YOLO)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(3, 16, 3, padding=1)
+        self.middle = nn.Conv2d(8, 8, 3, padding=1)
+        self.b = nn.Conv2d(24, 12, 1)
+        self.head = nn.Linear(12, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        halves = list(F.relu(self.a(images)).chunk(2, 1))
+        maps = self.b(torch.cat([*halves, F.relu(self.middle(halves[1]))], 1))
+        return self.head(F.relu(maps).mean((2, 3)))
+
+
+class Split(Halves):
+    """The same, but where the halves end is told by what is read."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps, width = F.relu(self.a(images)), self.middle.in_channels
+        halves = [maps[:, :-width], maps[:, -width:]]
+        maps = self.b(torch.cat([*halves, F.relu(self.middle(halves[1]))], 1))
+        return self.head(F.relu(maps).mean((2, 3)))
+
+
 class Stubborn(nn.Module):
     """Reshapes to a constant, so that the convolution's channels cannot change; flattened the other way round, too."""
 
@@ -215,6 +241,7 @@ CONVOLUTIONAL = {"residual": (Residual, LARGER), "dense": (Dense, IMAGE), "group
 OTHERS = {
     "squeeze_excite": (SqueezeExcite, IMAGE),
     "gated": (Gated, FEATURES),
+    "halves": (Halves, IMAGE),
     "stubborn": (Stubborn, IMAGE),
     "tied": (Tied, TOKENS),
     "conv_lstm": (ConvLstm, GREY),

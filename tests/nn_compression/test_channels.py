@@ -1,23 +1,26 @@
+import copy
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from math import prod
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from automl_core.errors import InputError
 from nn_compression import channels as channels_module
-from nn_compression.channels import ChannelGroup, Member, best_channels, channel_groups, importance
+from nn_compression.channels import ChannelGroup, Member, best_channels, channel_groups, importance, prune
 from nn_compression.channels.groups import group_from_json, group_to_json
 from nn_compression.graph.execution import evaluation_copy, execution_order
 from nn_compression.zoo.mobilenet_v2 import mobilenet_v2
 from nn_compression.zoo.resnet import resnet20
-from tests.nn_compression.channel_nets import CONVOLUTIONAL, NETS, SqueezeExcite, net_of
+from tests.nn_compression.channel_nets import CONVOLUTIONAL, IMAGE, NETS, Split, SqueezeExcite, net_of
 
 out, into = "out", "in"
 
@@ -63,6 +66,63 @@ def test_a_gate_stays_with_what_it_scales_and_a_parameter_with_its_channels() ->
     assert members(scaled["a"]) == {
         ("a", out, 1, 0), ("excite", out, 1, 0), ("scale", out, 1, 0), ("squeeze", into, 1, 0), ("b", into, 1, 0),
     }  # fmt: skip
+
+
+def test_halves_of_a_layer_keep_equally_many_each_its_own() -> None:
+    net, images = net_of("halves")
+    groups = by_name(net, images)
+    assert list(groups) == ["a", "middle", "b"]
+    assert (groups["a"].channels, groups["a"].copies) == (8, 2)
+    for count in groups["a"].counts()[:-1]:
+        past, on = torch.arange(count), torch.arange(8 - count, 8)
+        smaller = prune(net, tuple(groups.values()), {"a": torch.stack([past, on])})
+        masked = copy.deepcopy(net)
+        with torch.no_grad():
+            masked.b.weight[:, count:8] = 0
+            masked.b.weight[:, 8 : 16 - count] = 0
+            masked.middle.weight[:, : 8 - count] = 0
+            torch.testing.assert_close(smaller(images), masked(images), rtol=1e-4, atol=1e-5)
+
+
+def test_parts_of_a_layer_that_are_not_halves_keep_what_they_like() -> None:
+    net, images = Split().eval(), IMAGE
+    groups = by_name(net, images)
+    assert list(groups) == ["a[0:8]", "a[8:16]", "middle", "b"]
+    kept = {"a[0:8]": torch.tensor([1, 3, 4]), "a[8:16]": torch.tensor([0, 1, 5, 6, 7])}
+    smaller = prune(net, tuple(groups.values()), kept)
+    with torch.no_grad():
+        net.b.weight[:, [0, 2, 5, 6, 7, 10, 11, 12]] = 0
+        net.middle.weight[:, [2, 3, 4]] = 0
+        torch.testing.assert_close(smaller(images), net(images), rtol=1e-4, atol=1e-5)
+
+
+class Parted(nn.Module):
+    """Channels that are told apart by where they lie: their number may not change."""
+
+    def __init__(self, width: int, parts: Callable[[Tensor], Tensor], norm: nn.Module) -> None:
+        super().__init__()
+        self.a, self.norm, self.b, self.out = nn.Linear(6, width), norm, nn.Linear(width, 8), nn.Linear(8, 4)
+        self.parts = parts
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.out(F.relu(self.b(self.parts(self.norm(self.a(features))))))
+
+
+def two_activations(features: Tensor) -> Tensor:
+    one, other = features.chunk(2, -1)
+    return torch.cat([F.relu(one), torch.tanh(other)], -1)
+
+
+def four_scales(features: Tensor) -> Tensor:
+    return (features.unflatten(-1, (4, -1)) * torch.tensor([1.0, 2, 3, 4])[:, None]).flatten(-2)
+
+
+@pytest.mark.parametrize("parts", [two_activations, four_scales])
+@pytest.mark.parametrize("width", [8, 12, 20, 24, 64])
+def test_channels_whose_place_matters_are_no_group(width: int, parts: Callable[[Tensor], Tensor]) -> None:
+    for seed in range(3):
+        torch.manual_seed(seed)
+        assert list(by_name(Parted(width, parts, nn.Identity()), torch.zeros(2, 6))) == ["b"]
 
 
 def test_channels_that_a_reshape_fixes_are_no_group_and_a_permuted_flatten_is_followed() -> None:

@@ -12,7 +12,8 @@ from automl_core.space import Variable
 from nn_compression.channels import channel_groups
 from nn_compression.design_space import network_space
 from nn_compression.graph.tracing import trace
-from tests.nn_compression.channel_nets import net_of
+from nn_compression.problems.channel_problem import channel_slots
+from tests.nn_compression.channel_nets import IMAGE, Split, net_of
 
 
 def test_coupled_layers_share_a_variable_that_is_decided_at_the_first() -> None:
@@ -31,6 +32,21 @@ def test_coupled_layers_share_a_variable_that_is_decided_at_the_first() -> None:
     assert space.edges == graph.edges
     steps = DesignGraph(space).steps
     assert [space.nodes[step.node].name for step in steps] == ["stem", "conv1", "conv2"]
+
+
+def test_a_layer_that_makes_the_channels_of_several_groups_has_a_slot_for_each() -> None:
+    model, image = Split().eval(), IMAGE[:1]
+    groups = channel_groups(model, image)
+    variables = [Variable(group.name, 1, group.channels, integer=True) for group in groups]
+    space = network_space(trace(model, image), variables, channel_slots(groups))
+    assert [variable.name for variable in space.variables] == ["a[0:8]", "a[8:16]", "middle", "b"]
+    assert [dict(node.slots) for node in space.nodes] == [
+        {"channels": "a[0:8]", "channels_2": "a[8:16]"},
+        {"channels": "middle"},
+        {"channels": "b"},
+        {},
+    ]
+    assert [step.node for step in DesignGraph(space).steps] == [0, 1, 2]
 
 
 def test_all_layers_are_nodes_with_their_kinds_and_features() -> None:

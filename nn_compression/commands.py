@@ -39,7 +39,12 @@ _Data = Annotated[
 ]
 _Weights = Annotated[Path | None, typer.Option(help="The network's weights: a safetensors file.", show_default=False)]
 _Keep = Annotated[
-    list[str] | None, typer.Option(metavar="LAYER", help="Leave this layer as it is.", show_default=False)
+    list[str] | None,
+    typer.Option(
+        metavar="LAYER",
+        help="Keep all channels that this layer makes (it may read fewer), all its weights, and 8 bits.",
+        show_default=False,
+    ),
 ]
 
 

@@ -51,7 +51,7 @@ class ProblemSpec:
         method: a name of :data:`SEARCHES`.
         budget: what a design may cost.
         weights: a safetensors file; ``None``: the zoo's network, trained as usual.
-        keep: layers that stay as they are.
+        keep: layers that make all their channels, and keep all their weights and 8 bits.
         round_to: channels that are kept are multiples of this.
         hardware: whose latency or energy is modelled.
         seed: of the validation split and of the training.

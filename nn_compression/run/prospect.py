@@ -13,7 +13,7 @@ from automl_core.report.terminal import say
 from nn_compression.channels import ChannelGroup
 from nn_compression.data import SettledData
 from nn_compression.files.references import load_data
-from nn_compression.graph.layer import Layer
+from nn_compression.graph.layer import Layer, within
 from nn_compression.problems.budget import METRICS, CostLimit
 from nn_compression.problems.network import NetworkReference
 from nn_compression.run.designs import designs_of
@@ -70,17 +70,33 @@ class Prospect:
     groups: tuple[ChannelGroup, ...]
     reachable: tuple[Reachable, ...]
 
+    @property
+    def whole(self) -> tuple[str, ...]:
+        """The layers that make all their channels in every design."""
+        chosen = {member.layer for group in self.groups for member in group.members if member.axis == "out"}
+        return tuple(layer.name for layer in self.layers if layer.name not in chosen)
+
+    def _why_whole(self) -> Iterator[str]:
+        """Which layers make all their channels, by the reason."""
+        asked = [layer for layer in self.whole if any(within(layer, name) for name in self.settings.keep)]
+        others = [layer for layer in self.whole if layer not in asked]
+        reasons = {"--keep": asked, "outputs of the network, or needed at their number": others}
+        for reason, layers in reasons.items():
+            if layers:
+                yield f"layers that make all their channels ({reason}): {', '.join(map(repr, layers))}"
+
     def as_json(self) -> dict[str, Any]:
         """As JSON holds it."""
         return {
             "layers": [asdict(layer) for layer in self.layers],
             "groups": [asdict(group) for group in self.groups],
+            "whole": list(self.whole),
             "reachable": [{**asdict(each), "share": each.share} for each in self.reachable],
             "notes": list(self.data.notes),
         }
 
     def show(self, console: Console) -> None:
-        """Three tables."""
+        """Three tables, and what they leave out."""
         columns = ["layer", "kind", "reads", "makes", "kernel", "weights", "MACs", "share"]
         console.print(rows_table(columns, list(self._layer_rows()), "layers, in data-flow order; MACs of one example"))
         columns = ["channels", "of", "decided together in"]
@@ -88,7 +104,7 @@ class Prospect:
         columns = ["method", "budget", "smallest", "of", "share"]
         console.print(rows_table(columns, [_reach_row(each) for each in self.reachable], "smallest budgets"))
         written = ", but for the table of latencies" if self.settings.measures_latency else ""
-        say(console, *self.data.notes, f"nothing was trained, searched or written{written}")
+        say(console, *self._why_whole(), *self.data.notes, f"nothing was trained, searched or written{written}")
 
     def _layer_rows(self) -> Iterator[list[str]]:
         whole = sum(layer.macs for layer in self.layers)

@@ -55,7 +55,7 @@ class Settings:
         finetune_epochs: after each stage.
         learning_rate: of the training; a fifth of it afterwards; ``None``: the usual one.
         distill: whether the network as it was teaches.
-        keep: layers that stay as they are.
+        keep: layers that make all their channels, and keep all their weights and 8 bits.
         round_to: channels that are kept are multiples of this; ``None``: of 1.
         hardware: whose latency or energy is modelled; ``None``: the edge's.
         table: a file of latencies measured here; ``None``: the one in the user's cache.

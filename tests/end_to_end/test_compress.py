@@ -69,9 +69,14 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     found = json.loads(run.out)
     assert [layer["macs"] for layer in found["layers"]] == [64 * 16, 160]
     assert [group["channels"] for group in found["groups"]] == [16]
+    assert found["whole"] == [found["layers"][1]["name"]], "its channels are the network's outputs"
     least = next(each for each in found["reachable"] if (each["method"], each["metric"]) == ("channels", "macs"))
     assert least["base"] == 64 * 16 + 160 and least["least"] == 4 * (64 + 10)  # a fifth of 16 channels, rounded up
     assert not (tmp_path / "runs").exists()
+    shown = sizewise(tmp_path, "compress", "--dry-run", "--keep", "conv2")
+    said = " ".join(shown.out.split())
+    assert "layers that make all their channels (--keep): 'conv2'" in said
+    assert "(outputs of the network, or needed at their number): 'linear'" in said
 
 
 def test_a_dry_run_for_a_latency_shows_the_least_that_the_run_itself_accepts(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from nn_compression.graph.execution import evaluation_copy, example_inputs, with
 from nn_compression.latency.onnx_session import session_of
 from nn_compression.quantization.quantized_layers import QuantizedLayer
 
-__all__ = ["TOLERANCE", "Exported", "export_onnx", "onnx_program"]
+__all__ = ["TOLERANCE", "Exported", "export_onnx", "onnx_program", "silence"]
 
 TOLERANCE = 1e-4
 """How far an output may lie from torch's, for outputs up to 1; larger ones in proportion."""
@@ -67,16 +67,24 @@ def export_onnx(
         tolerance: greatest difference.
 
     Raises:
-        InputError: the model cannot be exported, gives other outputs, or cannot be written. Nothing is left then.
+        InputError: the model cannot be exported, its file cannot be run or written, or gives other outputs. Nothing is
+            left then.
     """
     inputs = tuple(tensor.detach().cpu() for tensor in example_inputs(example_input))
+    if not all(tensor.ndim for tensor in inputs):
+        remedy = "give each input a batch axis: torch.tensor([2.0])"
+        raise InputError("an example input is a single number", place=str(path), remedy=remedy)
     copied = evaluation_copy(model).cpu()
     program, any_batch = _program(copied, inputs)
     content = program.SerializeToString()
-    session = session_of(content)
     batches = _BATCHES if any_batch else (len(inputs[0]),)
     rounds = any(isinstance(layer, QuantizedLayer) for layer in model.modules())
-    difference = max(_difference(copied, session, _examples(inputs, size), rounds=rounds) for size in batches)
+    try:
+        session = session_of(content)
+        difference = max(_difference(copied, session, _examples(inputs, size), rounds=rounds) for size in batches)
+    except Exception as fault:  # ONNX Runtime raises what it likes
+        remedy = "use the model in torch, or give it and its inputs a type that ONNX Runtime computes in: model.float()"
+        raise InputError(f"the file cannot be run: {_reason(fault)}", place="onnxruntime", remedy=remedy) from fault
     if not difference <= tolerance:
         raise InputError(
             f"the outputs in ONNX Runtime differ from torch's by {difference:.2g}, more than {tolerance:g}",
@@ -134,7 +142,7 @@ def onnx_program(model: nn.Module, inputs: Sequence[Tensor], *, any_batch: bool 
     """
     batch = torch.export.Dim("batch")
     shapes = tuple({0: batch} for _ in inputs) if any_batch else None
-    with _silence(), torch.no_grad(), without_fused_attention():
+    with silence(), torch.no_grad(), without_fused_attention():
         program = torch.onnx.export(
             model, tuple(inputs), dynamo=True, external_data=False, dynamic_shapes=shapes, verbose=False
         )
@@ -144,8 +152,11 @@ def onnx_program(model: nn.Module, inputs: Sequence[Tensor], *, any_batch: bool 
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """The exporter prints its progress, warns of what its own libraries deprecate, and logs what is not installed."""
+def silence() -> Iterator[None]:
+    """Within this nothing is printed, warned of or logged.
+
+    The exporter prints its progress, warns of what its own libraries deprecate, and logs what is not installed.
+    """
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     heard = io.StringIO()
@@ -177,7 +188,7 @@ def _difference(model: nn.Module, session: Any, inputs: Sequence[Tensor], *, rou
     with torch.no_grad(), without_fused_attention():
         expected = [value.numpy() for value in _tensors(model(*inputs))]
     names = [given.name for given in session.get_inputs()]
-    feeds = {name: value.numpy() for name, value in zip(names, inputs, strict=False)}
+    feeds = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
     found = session.run(None, feeds)
     if len(found) != len(expected):
         return float("inf")
@@ -185,12 +196,16 @@ def _difference(model: nn.Module, session: Any, inputs: Sequence[Tensor], *, rou
 
 
 def _distance(ours: NDArray[Any], theirs: NDArray[Any], *, rounds: bool) -> float:
+    """Infinite where shapes differ, or what is no finite number."""
     if ours.shape != theirs.shape:
         return float("inf")
-    if not ours.size:
+    ours, theirs, finite = ours.astype(float), theirs.astype(float), np.isfinite(theirs)
+    if not np.array_equal(ours[~finite], theirs[~finite], equal_nan=True):
+        return float("inf")
+    if not finite.any():
         return 0.0
-    apart = np.abs(ours.astype(float) - theirs)
-    return float((np.median(apart) if rounds else apart.max()) / max(1.0, np.abs(theirs).max()))
+    apart = np.abs(ours[finite] - theirs[finite])
+    return float((np.median(apart) if rounds else apart.max()) / max(1.0, np.abs(theirs[finite]).max()))
 
 
 def _tensors(outputs: Any) -> Iterator[Tensor]:

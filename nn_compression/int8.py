@@ -6,11 +6,8 @@ So both files are measured in turn on this machine, and one sentence says what c
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,6 +20,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from automl_core.errors import InputError
 from automl_core.runs import write_whole
+from nn_compression.export import silence
 from nn_compression.latency.onnx_session import session_of
 from nn_compression.latency.whole import measure_file
 
@@ -155,7 +153,7 @@ class _Examples(CalibrationDataReader):  # type: ignore[misc]
 
 def _quantize(source: Path, output: Path, feeds: Sequence[_Feeds]) -> None:
     prepared = output.with_name("prepared.onnx")
-    with _silence():
+    with silence():
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         quantize_static(
             str(prepared),
@@ -166,18 +164,6 @@ def _quantize(source: Path, output: Path, feeds: Sequence[_Feeds]) -> None:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    disabled = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
 
 
 _Pair: TypeAlias = tuple[float, float]

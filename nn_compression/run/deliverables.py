@@ -79,12 +79,17 @@ def write_deliverables(folder: Path, model: nn.Module, spec: ModelSpec, example_
 
 
 def export(model: nn.Module, example_input: Tensor, path: Path) -> tuple[Path | None, tuple[str, ...]]:
-    """Write a network's ONNX file, or say in a line why there is none: it is worth its other files then, too."""
+    """Write a network's ONNX file, or say in a line why there is none: it is worth its other files then, too.
+
+    A file that takes one number of examples alone is told, too.
+    """
     try:
-        export_onnx(model, example_input, path)
+        exported = export_onnx(model, example_input, path)
     except InputError as error:
         return None, (f"no {path.name}: {error.place}: {error.problem}",)
-    return path, ()
+    if exported.any_batch:
+        return path, ()
+    return path, (f"{path.name} for {len(example_input)} example at a time: torch exports it for no other number",)
 
 
 def try_int8(folder: Path, model: nn.Module, data: SettledData, largest_drop: float) -> str:

@@ -21,7 +21,7 @@ from nn_compression.export import export_onnx
 from nn_compression.int8 import InFile, quantize_onnx
 from nn_compression.latency.whole import measure, measure_file
 from nn_compression.quantization.linear import Bits, quantizable, quantize
-from nn_compression.run.deliverables import try_int8
+from nn_compression.run.deliverables import export, try_int8
 from nn_compression.tasks import Task
 from nn_compression.zoo import digits_net
 
@@ -134,6 +134,56 @@ def test_a_network_that_wants_its_batch_is_exported_for_that(tmp_path: Path) -> 
 
     exported = export_onnx(Fixed(), torch.ones(2, 3, 2), tmp_path / "model.onnx")
     assert not exported.any_batch and in_onnx(exported.path, torch.ones(2, 3, 2))[0].shape == (2, 6)
+
+
+class _Looped(nn.Module):
+    """Example by example, so that the number of examples is in the graph."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = nn.Linear(4, 3)
+
+    def forward(self, values: Tensor) -> Tensor:
+        return torch.stack([self.linear(row) for row in values])
+
+
+def test_a_file_for_one_example_is_told_and_tried_in_int8_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, inputs = _Looped().eval(), torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
+    path, notes = export(model, inputs[:1], tmp_path / "model.onnx")
+    assert path is not None and "model.onnx for 1 example at a time" in notes[0]
+    with torch.no_grad():
+        split = Split(inputs, model(inputs).argmax(-1))
+    timed(monkeypatch, 2e-3, 1e-3)
+    said = try_int8(tmp_path, model, settled(Data(split, split, split, inputs[:1], "classification"), 0), 20.0)
+    assert "against 100 %: kept" in said, said
+
+
+def test_outputs_that_are_masked_are_compared_where_they_are_numbers(tmp_path: Path) -> None:
+    class Masked(nn.Linear):
+        def forward(self, values: Tensor) -> Tensor:
+            mask = torch.tensor([True, False, False])
+            wrong = torch.tensor(float("-inf") if self.right or not torch.compiler.is_exporting() else float("inf"))
+            return super().forward(values).masked_fill(mask, wrong)
+
+    model, inputs = Masked(4, 3), torch.ones(1, 4)
+    model.right = True  # type: ignore[assignment]
+    exported = export_onnx(model, inputs, tmp_path / "model.onnx")
+    assert exported.difference <= 1e-4 and in_onnx(exported.path, inputs)[0][0, 0] == -np.inf
+    model.right = False  # type: ignore[assignment]
+    with pytest.raises(InputError, match="differ from torch's by inf"):
+        export_onnx(model, inputs, tmp_path / "model.onnx")
+
+
+def test_what_onnx_runtime_does_not_take_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"the file cannot be run: .*Gemm") as caught:
+        export_onnx(nn.Linear(4, 3).bfloat16(), torch.ones(1, 4).bfloat16(), tmp_path / "model.onnx")
+    assert "model.float()" in str(caught.value.remedy)
+    with pytest.raises(InputError, match="is a single number"):
+        export_onnx(nn.Identity(), torch.tensor(2.0), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")

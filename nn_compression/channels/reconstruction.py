@@ -8,6 +8,7 @@ they are summed once, and a candidate solves a linear system in XᵀX[S, S].
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +27,7 @@ __all__ = ["Reconstruction"]
 
 
 @dataclass
-class _Products:
+class _Sums:
     """Sums over the samples of one layer: its inputs by themselves, (features, features), and by its outputs."""
 
     inputs: Tensor
@@ -44,7 +45,7 @@ class Reconstruction:
 
     Convolutions (grouped, depthwise and transposed ones apart) and linear layers are refitted, their biases too, where
     there are at least four samples for each feature that stays; whatever else reads pruned channels keeps the weights
-    it has.
+    it has, and so does a layer that shares them with another.
 
     Args:
         model: the original; it is not changed, and must not change afterwards.
@@ -82,7 +83,7 @@ class Reconstruction:
                 remedy="give at least one of each",
             )
         self._model, self._groups, self._ridge = model, tuple(groups), ridge
-        self._products: dict[str, _Products] = {}
+        self._products: dict[str, _Sums] = {}
         self._sample(inputs, batch, points, torch.Generator().manual_seed(seed), largest, forward)
 
     @property
@@ -101,11 +102,14 @@ class Reconstruction:
     ) -> None:
         readers = sorted({one.layer for group in self._groups for one in group.members if one.axis == "in"})
         modules = dict(self._model.named_modules())
+        held = Counter(id(tensor) for module in modules.values() for tensor in module._parameters.values())
         modes = {module: module.training for module in modules.values()}
         hooks = [
             modules[layer].register_forward_hook(partial(self._add, layer, points, generator))
             for layer in readers
-            if layer in modules and 0 < _features(modules[layer]) <= largest
+            if layer in modules
+            and 0 < _features(modules[layer]) <= largest
+            and all(held[id(tensor)] == 1 for tensor in modules[layer].parameters())
         ]
         self._model.eval()
         try:
@@ -135,7 +139,7 @@ class Reconstruction:
         features, outputs = (part.double() for part in samples)
         if module.bias is not None:
             features = torch.cat([features, torch.ones_like(features[:, :1])], 1)
-        sums = self._products.setdefault(layer, _Products(torch.zeros(()), torch.zeros(()), 0))
+        sums = self._products.setdefault(layer, _Sums(torch.zeros(()), torch.zeros(()), 0))
         sums.inputs = sums.inputs + (features.T @ features).cpu()
         sums.outputs = sums.outputs + (features.T @ outputs).cpu()
         sums.samples += len(features)
@@ -156,7 +160,7 @@ class Reconstruction:
                 outputs = sides.get((layer, "out"))
                 self._refit(pruned.get_submodule(layer), layer, products, sides[layer, "in"], outputs)
 
-    def _refit(self, module: Any, layer: str, products: _Products, read: Tensor, made: Tensor | None) -> None:
+    def _refit(self, module: Any, layer: str, products: _Sums, read: Tensor, made: Tensor | None) -> None:
         columns = read.repeat_interleave(module.weight[0, 0].numel())
         if module.bias is not None:
             columns = torch.cat([columns, torch.ones(1, dtype=torch.bool)])

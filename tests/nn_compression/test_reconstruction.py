@@ -148,6 +148,19 @@ def test_what_is_refitted_and_what_is_not() -> None:
     assert changed == {"conv2.weight", "conv2.bias"}
 
 
+def test_a_weight_that_another_layer_holds_too_stays() -> None:
+    net, _ = net_of("tied")
+    tokens = torch.randint(0, 9, (100, 6), generator=torch.Generator().manual_seed(0))
+    groups = channel_groups(net, tokens[:1])
+    kept = {group.name: torch.arange(4) for group in groups}
+    smaller = prune(net, groups, kept)
+    made = Reconstruction(net, groups, tokens)
+    made.apply(smaller, kept)
+    assert made.layers == ("hidden",)
+    assert smaller.out.weight is smaller.embedding.weight
+    assert torch.equal(smaller.embedding.weight, net.embedding.weight[:, :4])
+
+
 def test_channels_that_are_always_zero_do_no_harm() -> None:
     maps = correlated()
     maps[:, 2] = 0

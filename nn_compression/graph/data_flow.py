@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from nn_compression.graph.products import is_product, product_macs
+from nn_compression.graph.products import is_product, product_macs, terms
 
 __all__ = ["DataFlow", "Origin", "Product", "tensors_in"]
 
@@ -47,7 +47,7 @@ class Product:
 
     Args:
         macs: multiply-accumulates.
-        constants: parameters and buffers that one factor is made of.
+        constants: parameters and buffers that one factor is made of; biases, which are added, are not among them.
         layers: layers that the others are made of, with roles.
         factor: the first factor that is no constant.
         output: what came out.
@@ -127,7 +127,7 @@ class DataFlow(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's _
         output = func(*args, **named)
         operands = tensors_in((args, named))
         macs = product_macs(func, args, named, output)
-        made = self._product(macs, operands, output) if macs else self._joined(_name(func), operands)
+        made = self._product(macs, operands, terms(func, args), output) if macs else self._joined(_name(func), operands)
         for tensor in tensors_in(output):
             self._add(tensor, made)
         return output
@@ -140,14 +140,15 @@ class DataFlow(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's _
         constants, given = known.constants | origin.constants, known.given or origin.given
         self._origins[self._memory(tensor, keep=True)] = Origin(layers, constants, given)
 
-    def _product(self, macs: int, operands: Sequence[Tensor], output: Any) -> Origin:
+    def _product(self, macs: int, operands: Sequence[Tensor], added: Sequence[Tensor], output: Any) -> Origin:
         origins = [self.origin(operand) for operand in operands]
-        constants = {name for origin in origins if origin.constant for name in origin.constants}
         layers = merged(origin.layers for origin in origins)
-        varying = [tensor for tensor, origin in zip(operands, origins, strict=True) if not origin.constant]
-        if not varying:  # of parameters alone: what comes out is as good as a parameter
-            return Origin({}, constants)
-        name = self._found(Product(macs, frozenset(constants), layers, varying[0], tensors_in(output)[0]))
+        if all(origin.constant for origin in origins):  # what comes out is as good as a parameter
+            return Origin({}, {name for origin in origins for name in origin.constants})
+        factors = [operand for operand in operands if all(operand is not term for term in added)]
+        constants = {name for one in factors if (own := self.origin(one)).constant for name in own.constants}
+        varying = next((one for one in factors if not self.origin(one).constant), factors[0])
+        name = self._found(Product(macs, frozenset(constants), layers, varying, tensors_in(output)[0]))
         self.follows(name, layers)
         return Origin({name: "forward"})
 

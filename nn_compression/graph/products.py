@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import flop_registry
 
-__all__ = ["is_product", "product_macs"]
+__all__ = ["is_product", "product_macs", "terms"]
 
 _aten = torch.ops.aten
 
@@ -37,6 +37,12 @@ def product_macs(operation: Any, arguments: Sequence[Any], named: Mapping[str, A
     if packet in flop_registry:
         return int(flop_registry[packet](*arguments, **named, out_val=output)) // 2
     return 0
+
+
+def terms(operation: Any, arguments: Sequence[Any]) -> list[Tensor]:
+    """What is added to a product, and is no factor of it: biases."""
+    places = _TERMS.get(operation.overloadpacket, ())
+    return [term for at in places if at < len(arguments) and isinstance(term := arguments[at], Tensor)]
 
 
 def _matrix_vector(arguments: Sequence[Any]) -> int:
@@ -72,4 +78,10 @@ _MORE: Mapping[Any, Callable[[Sequence[Any]], int]] = {
     _aten._scaled_dot_product_fused_attention_overrideable: _attention,
     _aten._trilinear: _bilinear,
     _aten.mkldnn_rnn_layer: _recurrent,
+}
+
+_TERMS: Mapping[Any, Sequence[int]] = {
+    **dict.fromkeys((_aten.addmm, _aten.addmv, _aten.addbmm, _aten.baddbmm), (0,)),
+    _aten.convolution: (2,),
+    _aten.mkldnn_rnn_layer: (3, 4),
 }

@@ -201,6 +201,21 @@ def test_products_outside_layers_in_closed_form(product: Callable[[Tensor, Tenso
     assert graph.parameters == 20 + 20
 
 
+@pytest.mark.parametrize("shape", [(1, 5), (1, 2, 5)])
+def test_a_bias_of_the_users_own_is_no_weight(shape: tuple[int, ...]) -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.shift = nn.Parameter(torch.randn(5, 5)), nn.Parameter(torch.randn(5))
+            self.second, self.offset = nn.Parameter(torch.randn(5, 5)), nn.Parameter(torch.randn(5))
+
+        def forward(self, features: Tensor) -> Tensor:
+            return F.linear(F.linear(features, self.first, self.shift).relu(), self.second, self.offset)
+
+    graph = trace(Twice(), torch.randn(*shape))
+    assert (graph.weights, graph.parameters) == (50, 60)
+
+
 def test_products_of_parameters_alone_are_no_work_of_an_example() -> None:
     graph = trace(nn.Sequential(Own(lambda x, w: x @ (w @ w.T))), torch.randn(1, 3, 4))
     assert (graph.macs, graph.weights) == (3 * 4 * 4, 20)

@@ -103,7 +103,7 @@ class _Call:
         self.macs = self.calls = 0
 
 
-class _Products:
+class _OwnProducts:
     """Products of one module outside its layers, as they ran."""
 
     def __init__(self, name: str, first: Product) -> None:
@@ -117,7 +117,7 @@ class _Recording:
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
-        self.layers: dict[str, _Call | _Products] = {}
+        self.layers: dict[str, _Call | _OwnProducts] = {}
         self._running: list[str] = []
         self._edges: dict[tuple[str, str], str] = {}
         self._flow = DataFlow(self._found)
@@ -194,10 +194,10 @@ class _Recording:
     def _found(self, product: Product) -> str:
         """A product outside the known layers: part of the innermost module that is running."""
         name = self._running[-1] if self._running else ""
-        part = self.layers.pop(name, None) or _Products(name, product)
+        part = self.layers.pop(name, None) or _OwnProducts(name, product)
         self.layers[name] = part  # last, for what it multiplies comes from layers that ran meanwhile
         part.macs += product.macs
-        if isinstance(part, _Products):
+        if isinstance(part, _OwnProducts):
             part.constants |= product.constants
         self._lead({layer: role for layer, role in product.layers.items() if layer != name}, name, None)
         return name
@@ -234,7 +234,7 @@ def _known(call: _Call, inventory: Inventory) -> Layer:
     return Layer(call.name, kind.kind, *sizes, weights, biases, call.macs, read, made, call.calls, shared, kind.square)
 
 
-def _other(part: _Products, inventory: Inventory) -> Layer:
+def _other(part: _OwnProducts, inventory: Inventory) -> Layer:
     read, made = part.first.factor, part.first.output
     inputs, outputs = (int(tensor.shape[-1]) if tensor.dim() else 1 for tensor in (read, made))
     weights = inventory.of_factors(part.constants).weights

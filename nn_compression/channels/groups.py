@@ -13,6 +13,7 @@ from torch import Tensor
 from automl_core.errors import InputError
 
 __all__ = [
+    "LEAST_SHARE",
     "ChannelGroup",
     "Kept",
     "Member",
@@ -21,6 +22,9 @@ __all__ = [
     "group_to_json",
     "searched_counts",
 ]
+
+LEAST_SHARE = 0.2
+"""Of its channels, what each group keeps at least; AMC's lower bound."""
 
 Kept: TypeAlias = Mapping[str, Tensor]
 """Channels that stay, by group: sorted indices, (count,), or (copies, count) where a group has copies."""

@@ -15,7 +15,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from nn_compression.channels import ChannelGroup, best_channels, importance, prune
-from nn_compression.latency.network_latency import NetworkLatency
+from nn_compression.channels.groups import LEAST_SHARE, searched_counts
+from nn_compression.latency.network_latency import MOST_COUNTS, NetworkLatency
 from nn_compression.latency.table import ENGINES, Engine, LatencyTable
 from nn_compression.latency.whole import measure
 
@@ -24,7 +25,7 @@ __all__ = ["Progress", "build_table", "fit_scale", "fitted_scale", "random_desig
 Progress = Callable[[str, int, int], None]
 """(what is done, how many of it are done, how many there are)."""
 
-_MOST = 256
+_MOST = 1024
 """Designs of one block to measure beforehand; what else a search asks for is measured when it does."""
 
 
@@ -35,7 +36,7 @@ def build_table(
     *,
     groups: Sequence[ChannelGroup] = (),
     engines: Sequence[Engine] = ENGINES,
-    counts: int = 8,
+    counts: int = MOST_COUNTS,
     fitted_on: int = 5,
     seed: int = 0,
     progress: Progress | None = None,
@@ -48,7 +49,7 @@ def build_table(
         output: the table's file; saved now and then. ``None``: kept in memory.
         groups: of its channels; without, only the network as it is.
         engines: of "eager" and "onnxruntime".
-        counts: numbers of channels to measure of each group, evenly spaced over those it may have.
+        counts: numbers of channels to measure of each group: those that a search under a latency chooses from.
         fitted_on: whole networks of random channels that each engine's scale is fitted on; 0: no scale.
         seed: of these channels.
         progress: told how far it is.
@@ -79,7 +80,7 @@ def _measure_blocks(
     seed: int,
     progress: Progress,
 ) -> None:
-    by_name = {group.name: spaced(group.counts(), counts) for group in groups}
+    by_name = {group.name: searched_counts(group, LEAST_SHARE, counts) for group in groups}
     generator = np.random.default_rng(seed)
     work = [(term, design) for term in latency.terms for design in _designs([*term.groups], by_name, generator)]
     for done, (term, design) in enumerate(work):
@@ -99,12 +100,6 @@ def _designs(
         return
     for _ in range(_MOST):
         yield {name: int(generator.choice(counts[name])) for name in names}
-
-
-def spaced(counts: Sequence[int], most: int) -> list[int]:
-    """At most so many of the counts, evenly spaced, the greatest among them."""
-    places = np.linspace(len(counts) - 1, 0, min(most, len(counts))).round().astype(int)
-    return sorted({counts[place] for place in places})
 
 
 def random_designs(groups: Sequence[ChannelGroup], number: int, seed: int) -> list[dict[str, int]]:

@@ -19,7 +19,10 @@ from nn_compression.latency.eager import EagerParts
 from nn_compression.latency.onnx_blocks import OnnxParts
 from nn_compression.latency.table import Engine, LatencyTable
 
-__all__ = ["NetworkLatency", "Term"]
+__all__ = ["MOST_COUNTS", "NetworkLatency", "Term"]
+
+MOST_COUNTS = 8
+"""Counts of a group whose latencies are measured, each with each of its neighbours'; and that of all its channels."""
 
 
 class Part(Protocol):

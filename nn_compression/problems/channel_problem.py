@@ -15,11 +15,11 @@ from automl_core.errors import InputError
 from automl_core.problem import Observations
 from automl_core.space import DesignSpace, Point, Variable
 from nn_compression.channels import ChannelGroup
-from nn_compression.channels.groups import Kept, searched_counts
+from nn_compression.channels.groups import LEAST_SHARE, Kept, searched_counts
 from nn_compression.channels.reconstruction import Reconstruction
 from nn_compression.cost import ChannelCost
 from nn_compression.design_space import network_space
-from nn_compression.latency.network_latency import NetworkLatency
+from nn_compression.latency.network_latency import MOST_COUNTS, NetworkLatency
 from nn_compression.latency.table import LatencyTable
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
@@ -31,11 +31,6 @@ from nn_compression.problems.pruner import Pruner
 from nn_compression.training.trained_weights import cache_folder
 
 __all__ = ["LEAST_SHARE", "ChannelProblem", "channel_slots", "channel_variable"]
-
-LEAST_SHARE = 0.2
-"""Of its channels, what each group keeps at least; AMC's lower bound."""
-_MOST_TIMED = 8
-"""Counts of a group whose latencies are measured, each with each of its neighbours'."""
 
 
 def channel_variable(group: ChannelGroup, least_share: float, most_values: int | None = None) -> Variable | None:
@@ -111,7 +106,7 @@ class ChannelProblem(NetworkProblem):
         return self.network.groups(self.keep, self.round_to)
 
     def _space(self) -> DesignSpace:
-        most = _MOST_TIMED if self.limit.metric == "latency" else None
+        most = MOST_COUNTS if self.limit.metric == "latency" else None
         variables = [channel_variable(group, self.least_share, most) for group in self.groups]
         chosen = [variable for variable in variables if variable is not None]
         names = {variable.name for variable in chosen}

@@ -40,7 +40,7 @@ EVALUATIONS = 6
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Of a network of 15 channels, which are on no grid of eight counts."""
+    """Of a network of 15 channels."""
     (tmp_path / "odd_net.py").write_text(ODD)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,11 @@ import pytest
 from automl_core.space import DesignSpace, Variable
 from automl_core.testing import check_problem
 from nn_compression.channels.groups import ChannelGroup
+from nn_compression.commands import latency
+from nn_compression.latency import onnx_blocks
+from nn_compression.latency.building import build_table
+from nn_compression.latency.network_latency import MOST_COUNTS
+from nn_compression.latency.table import LatencyTable
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
 from nn_compression.problems.channel_costs import GroupCounts, timed
@@ -92,7 +98,30 @@ def test_a_measured_latency_holds_a_search(digits: NetworkReference, tmp_path: P
     check_problem(lambda: problem, designs=2)
 
 
-def test_a_network_whose_own_size_is_no_design_is_measured_once(tmp_path: Path, write_module: WriteModule) -> None:
+def test_a_search_asks_for_no_time_that_the_command_has_not_measured(
+    tmp_path: Path, write_module: WriteModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = """
+        def network():
+            first, second = nn.Conv2d(1, 21, 3), nn.Conv2d(21, 12, 3)
+            return nn.Sequential(first, nn.ReLU(), second, nn.Flatten(), nn.Linear(12 * 16, 10))
+    """
+    reference = NetworkReference("digits", write_module("two_layers", net))
+    network = reference.load()
+    monkeypatch.setattr(onnx_blocks, "_seconds", lambda graph: 1e-9 * len(graph.model))
+    for round_to in (1, 8):
+        path, groups = tmp_path / f"{round_to}.json", network.groups((), round_to)
+        build_table(network.model, network.example_input, path, groups=groups, engines=("onnxruntime",), fitted_on=0)
+        measured = LatencyTable(path).times
+        problem = ChannelProblem(reference, CostLimit("latency", 1.0), round_to=round_to, table=path)
+        assert LatencyTable(path).times == measured
+        first, second = map(len, problem.grid.values)
+        blocks = [text for text in measured["onnxruntime"] if "conv2d" in text or "linear" in text]
+        assert len(blocks) == first + first * second + second, "and it has measured no more"
+    assert inspect.signature(latency).parameters["counts"].default == MOST_COUNTS
+
+
+def test_a_network_is_measured_once(tmp_path: Path, write_module: WriteModule) -> None:
     net = """
         def network():
             convolution = nn.Conv2d(1, 31, 3)
@@ -101,7 +130,6 @@ def test_a_network_whose_own_size_is_no_design_is_measured_once(tmp_path: Path, 
     reference = NetworkReference("digits", write_module("odd", net))
     table, limit = tmp_path / "made/latency.json", CostLimit("latency", 1.0)
     first = ChannelProblem(reference, limit, table=table)
-    assert max(first.grid.values[0]) < 31, "the whole network is beside the grid"
     measured = table.read_bytes()
     again = ChannelProblem(reference, limit, table=table)
     assert again.base_cost == first.base_cost

@@ -10,6 +10,7 @@ mixes several (a gate and what it scales). Those are then marked one by one, and
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -96,13 +97,16 @@ class _Probe:
         if isinstance(module, RECURRENT):
             return self._recurrent(name, module)
         if norm_channels(module) is not None:
-            return self._norm(name, -1 if isinstance(module, (nn.LayerNorm, nn.RMSNorm)) else 1)
+            return self._norm(name, module, -1 if isinstance(module, (nn.LayerNorm, nn.RMSNorm)) else 1)
         return self._layer(name, module) if makes_channels(module) else None
 
     def _layer(self, name: str, module: nn.Module) -> Callable[..., Any]:
         dimension = -module.weight.dim() + 1 if isinstance(module, _ConvNd) else -1
 
-        def forward(features: Tensor, *_: object, **__: object) -> Tensor:
+        given = _arguments(module)
+
+        def forward(*inputs: object, **named: object) -> Tensor:
+            features, *_ = given(*inputs, **named)
             arrived = self._note(Side(name, "in"), features, dimension)
             marked = self._marked(name)
             if depthwise(module) and arrived is not None:  # its channels are linked to those it reads: marks pass
@@ -111,8 +115,11 @@ class _Probe:
 
         return forward
 
-    def _norm(self, name: str, dimension: int) -> Callable[..., Any]:
-        def forward(features: Tensor, *_: object) -> Tensor:
+    def _norm(self, name: str, module: nn.Module, dimension: int) -> Callable[..., Any]:
+        given = _arguments(module)
+
+        def forward(*inputs: object, **named: object) -> Tensor:
+            features: Tensor = given(*inputs, **named)[0]
             self._note(Side(name, "out"), features, dimension)
             return features
 
@@ -129,7 +136,10 @@ class _Probe:
         return forward
 
     def _recurrent(self, name: str, module: Recurrent) -> Callable[..., Any]:
-        def forward(features: Tensor | PackedSequence, state: Any = None) -> Any:
+        given = _arguments(module)
+
+        def forward(*inputs: object, **named: object) -> Any:
+            features, state, *_ = *given(*inputs, **named), None
             self._note(Side(name, "in"), features.data if isinstance(features, PackedSequence) else features, -1)
             for tensor in tree_leaves(() if state is None else state):
                 self._note_state(name, module, tensor)
@@ -232,6 +242,12 @@ class _Probe:
 def _opaque(module: nn.Module) -> bool:
     """Whether a layer's inputs and outputs keep their width: an attention, an LSTM with projections."""
     return isinstance(module, nn.MultiheadAttention) or bool(getattr(module, "proj_size", 0))
+
+
+def _arguments(module: nn.Module) -> Callable[..., list[Any]]:
+    """What a module's own forward is given, in its order, by whatever names."""
+    signature = inspect.signature(module.forward)
+    return lambda *inputs, **named: list(signature.bind(*inputs, **named).arguments.values())
 
 
 def _marked_entries(features: Tensor, dimension: int) -> Flags:

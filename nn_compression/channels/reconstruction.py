@@ -8,8 +8,9 @@ they are summed once, and a candidate solves a linear system in XᵀX[S, S].
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from automl_core.errors import EvaluationError, InputError
 from nn_compression.channels.groups import ChannelGroup, Kept
 from nn_compression.channels.surgery import stays
+from nn_compression.graph.data_flow import tensors_in
 
 __all__ = ["Reconstruction"]
 
@@ -40,12 +42,16 @@ _SAMPLES = 4
 alone, and the error on other examples grows (by 1 / (1 - features / samples) in the mean, for independent samples)."""
 
 
+_ROUNDING = 1e-2
+"""Of a layer's outputs, how much they may be off what its weight and bias make of the samples."""
+
+
 class Reconstruction:
     """Samples of the original's layers, taken once; a candidate then costs one small linear system a layer.
 
     Convolutions (grouped, depthwise and transposed ones apart) and linear layers are refitted, their biases too, where
     there are at least four samples for each feature that stays; whatever else reads pruned channels keeps the weights
-    it has, and so does a layer that shares them with another.
+    it has, and so does a layer that shares them with another, or computes something else than torch's own.
 
     Args:
         model: the original; it is not changed, and must not change afterwards.
@@ -84,6 +90,7 @@ class Reconstruction:
             )
         self._model, self._groups, self._ridge = model, tuple(groups), ridge
         self._products: dict[str, _Sums] = {}
+        self._others: set[str] = set()
         self._sample(inputs, batch, points, torch.Generator().manual_seed(seed), largest, forward)
 
     @property
@@ -105,7 +112,7 @@ class Reconstruction:
         held = Counter(id(tensor) for module in modules.values() for tensor in module._parameters.values())
         modes = {module: module.training for module in modules.values()}
         hooks = [
-            modules[layer].register_forward_hook(partial(self._add, layer, points, generator))
+            modules[layer].register_forward_hook(partial(self._add, layer, points, generator), with_kwargs=True)
             for layer in readers
             if layer in modules
             and 0 < _features(modules[layer]) <= largest
@@ -128,14 +135,23 @@ class Reconstruction:
         points: int,
         generator: torch.Generator,
         module: nn.Module,
-        inputs: tuple[Tensor],
+        inputs: tuple[Tensor, ...],
+        named: Mapping[str, Tensor],
         made: Tensor,
     ) -> None:
-        """Adds the samples of one call of a layer."""
+        """Adds the samples of one call of a layer, unless it computes something else than torch's own."""
+        if layer in self._others:
+            return
+        given = inspect.signature(module.forward).bind(*inputs, **named).arguments
+        read = tensors_in(list(given.values()))[0]
         if isinstance(module, _ConvNd):
-            samples = _sampled_convolution(module, inputs[0], made, points, generator)
+            samples = _sampled_convolution(module, read, made, points, generator)
         else:
-            samples = _sampled_linear(inputs[0], made, points, generator)
+            samples = _sampled_linear(read, made, points, generator)
+        if samples is None or (layer not in self._products and not _fits(module, *samples)):
+            self._others.add(layer)
+            self._products.pop(layer, None)
+            return
         features, outputs = (part.double() for part in samples)
         if module.bias is not None:
             features = torch.cat([features, torch.ones_like(features[:, :1])], 1)
@@ -192,6 +208,15 @@ def _features(module: nn.Module) -> int:
     return 0
 
 
+def _fits(module: Any, features: Tensor, outputs: Tensor) -> bool:
+    """Whether a layer makes its outputs by its weight and bias alone: a subclass or a hook may scale or pad."""
+    weight: Tensor = module.weight.flatten(1)
+    if (features.shape[1], outputs.shape[1]) != (weight.shape[1], weight.shape[0]):
+        return False
+    error = functional.linear(features, weight, module.bias) - outputs
+    return not bool(error.abs().max() > _ROUNDING * outputs.abs().max())
+
+
 def _as_matrix(module: _ConvNd | nn.Linear) -> Tensor:
     """(features, outputs), the bias as the last feature; float64."""
     weight = module.weight.detach().cpu().double().flatten(1).T
@@ -206,8 +231,12 @@ def _set_from_matrix(module: _ConvNd | nn.Linear, matrix: Tensor) -> None:
         module.weight.copy_(matrix.T.reshape(module.weight.shape))
 
 
-def _sampled_linear(features: Tensor, made: Tensor, points: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _sampled_linear(
+    features: Tensor, made: Tensor, points: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor] | None:
     """(samples, features) and (samples, outputs) at random positions of a sequence, or of each example whole."""
+    if features.shape[:-1] != made.shape[:-1]:
+        return None
     if features.dim() < 3:
         return features.reshape(-1, features.shape[-1]), made.reshape(-1, made.shape[-1])
     features, made = features.flatten(1, -2), made.flatten(1, -2)
@@ -217,15 +246,19 @@ def _sampled_linear(features: Tensor, made: Tensor, points: int, generator: torc
 
 def _sampled_convolution(
     conv: _ConvNd, maps: Tensor, made: Tensor, points: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """(samples, inputs · kernel) and (samples, outputs) at random positions of the output maps."""
+) -> tuple[Tensor, Tensor] | None:
+    """(samples, inputs · kernel) and (samples, outputs) at random positions of the output maps; nothing for others."""
     axes = conv.weight.dim() - 2
     if maps.dim() == axes + 1:
         maps, made = maps.unsqueeze(0), made.unsqueeze(0)
     mode = "constant" if conv.padding_mode == "zeros" else conv.padding_mode
     maps = functional.pad(maps, conv._reversed_padding_repeated_twice, mode)
+    along = [(kernel - 1) * step + 1 for kernel, step in zip(conv.kernel_size, conv.dilation, strict=True)]
+    places = [(size - one) // by + 1 for size, one, by in zip(maps.shape[2:], along, conv.stride, strict=True)]
+    if places != list(made.shape[2:]):
+        return None
     for axis in range(axes):  # each gives a last dimension: the window along this axis
-        maps = maps.unfold(2 + axis, (conv.kernel_size[axis] - 1) * conv.dilation[axis] + 1, conv.stride[axis])
+        maps = maps.unfold(2 + axis, along[axis], conv.stride[axis])
     chosen = _drawn(made[0, 0].numel(), points, generator).to(maps.device)
     at: list[slice | Tensor] = [slice(None), slice(None), *torch.unravel_index(chosen, made.shape[2:])]
     windows = maps[tuple(at)]

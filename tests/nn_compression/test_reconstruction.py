@@ -3,6 +3,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from automl_core.errors import EvaluationError, InputError
@@ -159,6 +160,57 @@ def test_a_weight_that_another_layer_holds_too_stays() -> None:
     assert made.layers == ("hidden",)
     assert smaller.out.weight is smaller.embedding.weight
     assert torch.equal(smaller.embedding.weight, net.embedding.weight[:, :4])
+
+
+class Same(nn.Conv2d):
+    """Pads to what its stride needs, as TensorFlow does."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.conv2d(F.pad(input, (1, 0, 1, 0)), self.weight, self.bias, self.stride)
+
+
+class Scaled(nn.Linear):
+    """Its weights are scaled (an equalised learning rate)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.linear(input, self.weight * 0.25, self.bias)
+
+
+class Named(nn.Module):
+    """Layers that are called by the names of their arguments."""
+
+    def __init__(self, conv: type[nn.Conv2d] = nn.Conv2d, linear: type[nn.Linear] = nn.Linear) -> None:
+        super().__init__()
+        self.a, self.norm, self.b = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), conv(8, 6, 3, stride=2)
+        self.c, self.out = linear(6, 5), nn.Linear(5, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = F.relu(self.b(input=F.relu(self.norm(input=self.a(input=images)))))
+        return self.out(input=F.relu(self.c(input=maps.mean((2, 3)))))
+
+
+@pytest.mark.parametrize(
+    ("net", "size", "refitted"),
+    [
+        (Named(), 7, {"b", "c", "out"}),
+        (Named(conv=Same), 7, {"c", "out"}),  # as many places as torch's own has
+        (Named(conv=Same), 8, {"c", "out"}),
+        (Named(linear=Scaled), 7, {"b", "out"}),
+    ],
+)
+def test_only_layers_that_compute_what_torch_does_are_refitted(net: nn.Module, size: int, refitted: set[str]) -> None:
+    images = torch.randn(300, 3, size, size, generator=torch.Generator().manual_seed(0))
+    groups = channel_groups(net.eval(), images[:1])
+    kept = {group.name: torch.arange(group.channels - 1) for group in groups}
+    smaller, made = prune(net, groups, kept), Reconstruction(net, groups, images)
+    before = copy.deepcopy(smaller)
+    made.apply(smaller, kept)
+    changed = {
+        name
+        for name in made.layers
+        if not torch.equal(before.get_submodule(name).weight, smaller.get_submodule(name).weight)
+    }
+    assert set(made.layers) == changed == refitted
 
 
 def test_channels_that_are_always_zero_do_no_harm() -> None:

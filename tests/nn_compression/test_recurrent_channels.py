@@ -161,6 +161,31 @@ def test_cells_stepped_by_hand_and_states_handed_on() -> None:
         torch.testing.assert_close(smaller(tokens), whole(tokens), rtol=1e-5, atol=1e-6)
 
 
+class Named(nn.Module):
+    """Layers that are called by the names of their arguments."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv1d(3, 6, 3), nn.BatchNorm1d(6)
+        self.first, self.gru = nn.Linear(3, HIDDEN), nn.GRU(6, HIDDEN, batch_first=True)
+        self.out = nn.Linear(HIDDEN, 4)
+
+    def forward(self, features: Tensor) -> Tensor:
+        steps = self.norm(input=self.conv(input=features)).transpose(1, 2)
+        state = self.first(input=features.mean(2)).unsqueeze(0)
+        return self.out(input=self.gru(hx=state, input=steps)[0])
+
+
+def test_arguments_may_be_named() -> None:
+    groups = {group.name: group for group in channel_groups(Named().eval(), torch.zeros(2, 3, 9))}
+    assert {(member.layer, member.axis) for member in groups["conv"].members} == {
+        ("conv", "out"), ("norm", "out"), ("gru", "in"),
+    }  # fmt: skip
+    assert {(member.layer, member.axis) for member in groups["first"].members} == {
+        ("first", "out"), ("gru", "out"), ("out", "in"),
+    }  # fmt: skip
+
+
 class Packed(nn.Module):
     """Sequences of two lengths, packed."""
 

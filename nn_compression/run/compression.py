@@ -35,6 +35,7 @@ from nn_compression.files.references import load_data
 from nn_compression.files.tensor_files import digest
 from nn_compression.files.user_code import is_user_reference, users_files
 from nn_compression.graph.tracing import trace
+from nn_compression.latency.table import LatencyTable
 from nn_compression.problems.budget import METRICS, CostLimit
 from nn_compression.problems.network import NetworkReference
 from nn_compression.run.base import finetuning, load_base, refuse_untrained
@@ -347,11 +348,19 @@ class CompressionRun:
         """The settings with a table of latencies of the run's own, complete before the search.
 
         The times decide what the search finds: whatever becomes of the user's table, it goes on by the same ones.
+
+        Raises:
+            RecordError: the times are of another machine, or of other versions.
         """
         if not path.is_file():
             with narrator.doing("measuring latencies"):
                 problem = designs_of("channels", reference, self.settings).problem(CostLimit("latency", 1.0))
                 problem.latencies.copy_to(path)
+        try:
+            LatencyTable(path)
+        except InputError as error:
+            remedy = "go on with the run where it began, and with the same versions; or begin a new run"
+            raise RecordError(error.problem, place=str(path), remedy=remedy) from error
         return replace(self.settings, table=str(path))
 
     def _tidy(self, folder: Path) -> None:

@@ -14,7 +14,7 @@ import onnx
 import pytest
 from torch import Tensor, nn
 
-from automl_core.errors import InputError
+from automl_core.errors import InputError, RecordError
 from automl_core.record import Record
 from nn_compression.export import Exported
 from nn_compression.latency import onnx_blocks
@@ -158,6 +158,20 @@ def test_the_smallest_design_is_tried_before_a_latency_is_out_of_reach(
     with pytest.raises(InputError, match=r"latency stays at 1\.500 of the budget, however small the design is made"):
         begun(tmp_path / "other", settings).execute(1, Listener())
     assert 4 in clock.seen[-12:]
+
+
+def test_a_latency_run_does_not_go_on_by_times_of_another_machine(
+    tmp_path: Path, settings: Settings, clock: Clock
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        begun(tmp_path / "run", settings).execute(1, Listener("search"))
+    path = tmp_path / "run/channels/latency.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"machine": content["machine"] | {"processor": "Z80"}}))
+    with pytest.raises(RecordError, match="measured on another machine: processor Z80") as caught:
+        CompressionRun.reopen(tmp_path / "run").execute(1, Listener())
+    assert "or begin a new run" in (caught.value.remedy or "")
+    assert path.exists()
 
 
 def test_a_network_without_an_onnx_file_in_the_end_has_not_met_its_latency(

@@ -3,7 +3,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from math import prod
 
 import pytest
@@ -123,6 +123,46 @@ def test_channels_whose_place_matters_are_no_group(width: int, parts: Callable[[
     for seed in range(3):
         torch.manual_seed(seed)
         assert list(by_name(Parted(width, parts, nn.Identity()), torch.zeros(2, 6))) == ["b"]
+
+
+class Pixels(nn.Module):
+    """A front that does not take any numbers, and channels that are mixed outside a layer."""
+
+    def __init__(self, front: Callable[[Tensor], Tensor], give: Callable[[Tensor, Tensor], object]) -> None:
+        super().__init__()
+        self.front, self.give = front, give
+        self.a, self.b, self.out = nn.Conv2d(1, 16, 3), nn.Conv2d(16, 8, 3), nn.Linear(8, 4)
+
+    def forward(self, images: Tensor) -> object:
+        maps = F.relu(self.b(self.a(self.front(images)).softmax(1)))
+        return self.give(self.out(maps.mean((2, 3))), maps)
+
+
+def refusing(images: Tensor) -> Tensor:
+    if bool((images < 0).any() | (images > 1).any()):
+        raise ValueError("pixels are 0 to 1")
+    return images
+
+
+@dataclass
+class Scores:
+    """What some models give."""
+
+    scores: Tensor
+    maps: Tensor | None = None
+
+
+def test_what_is_tried_fits_the_model() -> None:
+    for front in (torch.log, torch.sqrt, refusing):
+        assert list(by_name(Pixels(front, lambda scores, maps: scores), torch.rand(1, 1, 8, 8))) == ["b"]
+
+
+def test_outputs_are_found_in_a_dataclass_and_groups_need_some() -> None:
+    image = torch.rand(1, 1, 8, 8)
+    assert list(by_name(Pixels(torch.sqrt, lambda scores, maps: Scores(scores)), image)) == ["b"]
+    assert list(by_name(Pixels(torch.sqrt, Scores), image)) == []
+    assert list(by_name(Pixels(torch.sqrt, lambda scores, maps: scores.argmax(1)), image)) == []
+    assert list(by_name(Pixels(torch.log, lambda scores, maps: scores * torch.nan), image)) == []
 
 
 def test_channels_that_a_reshape_fixes_are_no_group_and_a_permuted_flatten_is_followed() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.utils._pytree import tree_leaves
 
@@ -31,6 +32,7 @@ def faulty_groups(
 ) -> list[ChannelGroup]:
     """Groups without which the model fails, or gives other outputs than with their weights zeroed.
 
+    Norms over the channels must run, but make way: with them, fewer channels give other outputs.
     All groups are tried together; only where that fails, each by itself: first with any half of its channels, then with
     its last ones, at counts that differ from group to group.
     """
@@ -90,11 +92,22 @@ def _last(group: ChannelGroup, number: int) -> Tensor:
 
 
 def _outputs(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor] | None:
-    """The tensors that a model gives, or nothing where it fails."""
+    """The tensors that a model gives without its norms over the channels, or nothing where it fails."""
+    norms = [module for module in model.modules() if channels_mixed(module)]
+    hooks = [norm.register_forward_hook(_unmixed, with_kwargs=True) for norm in norms]
     try:
         return list(_tensors(model(*(tensor.clone() for tensor in inputs))))
     except Exception:  # a forward that needs its own number of channels raises what it likes
         return None
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _unmixed(_: nn.Module, inputs: tuple[Tensor, ...], named: Mapping[str, Tensor], made: Tensor) -> Tensor:
+    """In place of what a norm over the channels made: of each number by itself, and as bounded."""
+    features, *_ = (*inputs, *named.values())
+    return functional.softsign(features) if features.shape == made.shape else made
 
 
 def _tensors(made: object) -> Iterator[Tensor]:
@@ -112,11 +125,8 @@ def _agrees(
     smaller = _outputs(prune(model, groups, kept), inputs)
     if smaller is None or [one.shape for one in smaller] != [one.shape for one in original]:
         return False
-    exact = {name: indices for name, indices in kept.items() if not _mixed(model, groups, name)}
-    if len(exact) < len(kept):
-        smaller = _outputs(prune(model, groups, exact), inputs)
-    masked = _outputs(zeroed(model, groups, exact), inputs)
-    if smaller is None or masked is None:
+    masked = _outputs(zeroed(model, groups, kept), inputs)
+    if masked is None:
         return False
     close = [_close(*three) for three in zip(smaller, masked, original, strict=True)]
     return True in close and False not in close
@@ -130,13 +140,6 @@ def _close(smaller: Tensor, masked: Tensor, original: Tensor) -> bool | None:
     smaller, masked, original = smaller[known], masked[known], original[known]
     error, change = (smaller - masked).abs().max(), (masked - original).abs().max()
     return bool(error <= _SHARE * change + _ROUNDING * masked.abs().max())
-
-
-def _mixed(model: nn.Module, groups: Sequence[ChannelGroup], name: str) -> bool:
-    """Whether a norm over the channels makes the outputs differ from those of zeroed weights."""
-    members = next(group.members for group in groups if group.name == name)
-    modules = dict(model.named_modules())
-    return any(channels_mixed(modules[member.layer]) for member in members if member.layer in modules)
 
 
 def zeroed(model: nn.Module, groups: Sequence[ChannelGroup], kept: Kept) -> nn.Module:

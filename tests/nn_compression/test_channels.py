@@ -122,7 +122,14 @@ def four_scales(features: Tensor) -> Tensor:
 def test_channels_whose_place_matters_are_no_group(width: int, parts: Callable[[Tensor], Tensor]) -> None:
     for seed in range(3):
         torch.manual_seed(seed)
-        assert list(by_name(Parted(width, parts, nn.Identity()), torch.zeros(2, 6))) == ["b"]
+        for norm in (nn.Identity(), nn.LayerNorm(width), nn.GroupNorm(1, width), nn.RMSNorm(width)):
+            assert list(by_name(Parted(width, parts, norm), torch.zeros(2, 6))) == ["b"]
+
+
+def test_a_norm_over_the_channels_goes_along_with_them() -> None:
+    for norm in (nn.LayerNorm(12), nn.GroupNorm(3, 12), nn.RMSNorm(12)):
+        groups = by_name(Parted(12, torch.tanh, norm), torch.zeros(2, 6))
+        assert ("norm", out, 1, 0) in members(groups["a"]) and list(groups) == ["a", "b"]
 
 
 class Pixels(nn.Module):

@@ -17,17 +17,15 @@ from automl_core.space import DesignSpace, Point, Variable
 from nn_compression.channels import ChannelGroup
 from nn_compression.channels.groups import LEAST_SHARE, Kept, searched_counts
 from nn_compression.channels.reconstruction import Reconstruction
-from nn_compression.cost import ChannelCost
 from nn_compression.design_space import network_space
 from nn_compression.latency.network_latency import MOST_COUNTS, NetworkLatency
 from nn_compression.latency.table import LatencyTable
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
-from nn_compression.problems.channel_costs import GroupCounts, counted, timed
+from nn_compression.problems.channel_costs import counted, timed
 from nn_compression.problems.costs import Cost
+from nn_compression.problems.group_problem import GroupProblem
 from nn_compression.problems.network import NetworkReference
-from nn_compression.problems.network_problem import NetworkProblem
-from nn_compression.problems.pruner import Pruner
 from nn_compression.training.trained_weights import cache_folder
 
 __all__ = ["LEAST_SHARE", "ChannelProblem", "channel_slots", "channel_variable"]
@@ -60,7 +58,7 @@ def channel_slots(groups: Sequence[ChannelGroup]) -> dict[str, dict[str, str]]:
     return slots
 
 
-class ChannelProblem(NetworkProblem):
+class ChannelProblem(GroupProblem):
     """Channels kept by group, under a budget of MACs, bytes or latency.
 
     A candidate keeps the channels of greatest L1 norm, and is recalibrated; the layers that read fewer channels
@@ -100,11 +98,6 @@ class ChannelProblem(NetworkProblem):
     def _given(self) -> dict[str, Any]:
         return {"keep": self.keep, "round_to": self.round_to, "least_share": self.least_share, "table": self.table}
 
-    @cached_property
-    def groups(self) -> tuple[ChannelGroup, ...]:
-        """All groups of the network, those too that leave no choice."""
-        return self.network.groups(self.keep, self.round_to)
-
     def _space(self) -> DesignSpace:
         most = MOST_COUNTS if self.limit.metric == "latency" else None
         variables = [channel_variable(group, self.least_share, most) for group in self.groups]
@@ -116,12 +109,12 @@ class ChannelProblem(NetworkProblem):
     def _cost(self) -> Cost:
         if self.limit.metric == "latency":
             return self._timed()
-        cost = ChannelCost(self.network.graph, self.groups)
+        cost, counts = self._reckoned()
         of = {"macs": cost.macs_of, "bytes": cost.bytes_of}
         if self.limit.metric not in of:
             remedy = "give a budget in macs, bytes or latency"
             raise InputError(f"channels are not held to {self.limit.metric}", place="--budget", remedy=remedy)
-        return counted(of[self.limit.metric], GroupCounts(self.grid, self.groups))
+        return counted(of[self.limit.metric], counts)
 
     def _timed(self) -> Cost:
         self.latencies = LatencyTable(self.table or cache_folder().parent / "latency.json")
@@ -131,15 +124,9 @@ class ChannelProblem(NetworkProblem):
             return timed(latency, self.grid)
 
     def _base_cost(self) -> float:
-        if self.limit.metric == "latency":
-            return self._whole_seconds
-        return float(self.network.graph.macs if self.limit.metric == "macs" else self.network.state_bytes)
+        return self._whole_seconds if self.limit.metric == "latency" else super()._base_cost()
 
     # Candidates.
-
-    @cached_property
-    def _pruner(self) -> Pruner:
-        return Pruner(self.network.model, self.groups)
 
     def counts(self, point: Point) -> dict[str, int]:
         """Channels kept, of every group."""

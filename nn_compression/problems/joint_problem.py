@@ -11,7 +11,6 @@ from torch import nn
 
 from automl_core.errors import InputError
 from automl_core.space import Array, DesignSpace, Point, Variable
-from nn_compression.channels import ChannelGroup
 from nn_compression.channels.groups import Kept
 from nn_compression.channels.recalibration import recalibrate
 from nn_compression.cost import ChannelCost
@@ -25,9 +24,8 @@ from nn_compression.problems.channel_problem import LEAST_SHARE, channel_slots, 
 from nn_compression.problems.coded_bytes import SHARED_BITS, position_bits
 from nn_compression.problems.costs import Cost, GrowingCost
 from nn_compression.problems.grid import Grid, Levels
+from nn_compression.problems.group_problem import GroupProblem
 from nn_compression.problems.network import NetworkReference
-from nn_compression.problems.network_problem import NetworkProblem
-from nn_compression.problems.pruner import Pruner
 from nn_compression.problems.sparsity_problem import share_variable
 from nn_compression.quantization.bits import MOST_BITS, Bits
 from nn_compression.quantization.linear import quantizable, quantize
@@ -41,7 +39,7 @@ _CALIBRATION = 128
 _LEAST_KEPT = 0.05
 
 
-class JointProblem(NetworkProblem):
+class JointProblem(GroupProblem):
     """Of each layer: channels, the share of the weights that stay, and their bits; under a budget of MACs or bytes.
 
     Activations have 8 bits, and so have the weights of the first and the last layer. Bytes are those of weights of the
@@ -84,11 +82,6 @@ class JointProblem(NetworkProblem):
         }
 
     @cached_property
-    def groups(self) -> tuple[ChannelGroup, ...]:
-        """All groups of the network, those too that leave no choice."""
-        return self.network.groups(self.keep, self.round_to)
-
-    @cached_property
     def _names(self) -> tuple[str, ...]:
         """The layers whose weights can be removed and rounded, in data-flow order."""
         known = set(prunable(self.network.model)) & set(quantizable(self.network.model))
@@ -120,7 +113,7 @@ class JointProblem(NetworkProblem):
     # What they cost.
 
     def _cost(self) -> Cost:
-        cost, counts = ChannelCost(self.network.graph, self.groups), GroupCounts(self.grid, self.groups)
+        cost, counts = self._reckoned()
         if self.limit.metric == "macs":
             return counted(cost.macs_of, counts)
         return self._coded(cost, counts)
@@ -137,14 +130,7 @@ class JointProblem(NetworkProblem):
 
         return GrowingCost(total)
 
-    def _base_cost(self) -> float:
-        return float(self.network.graph.macs if self.limit.metric == "macs" else self.network.state_bytes)
-
     # Candidates.
-
-    @cached_property
-    def _pruner(self) -> Pruner:
-        return Pruner(self.network.model, self.groups)
 
     def channels(self, point: Point) -> Kept:
         """Which channels are kept, of the groups that lose some."""

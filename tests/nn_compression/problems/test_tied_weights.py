@@ -43,7 +43,7 @@ def test_of_tied_layers_none_is_pruned_where_one_is_kept(tied: NetworkReference)
 
 
 def test_a_tied_weight_stays_in_floats_and_is_counted_once(tied: NetworkReference) -> None:
-    problem = BitsProblem(tied, CostLimit.parse("bytes=0.3"), FEW)
+    problem = BitsProblem(tied, CostLimit.parse("bytes=0.35"), FEW)
     assert [layer.name for layer in problem.layers] == ["3", "4", "5"]
     point = problem.space.start or {}
     made = quantize(problem.network.model, problem.bits(point), problem.network.data.train.inputs[:64])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 
 import torch
@@ -30,7 +30,7 @@ _ROUNDING = 1e-5
 def faulty_groups(
     model: nn.Module, groups: Sequence[ChannelGroup], inputs: tuple[Tensor, ...], seed: int = 0
 ) -> list[ChannelGroup]:
-    """Groups without which the model fails, or gives other outputs than with their weights zeroed.
+    """Groups without which the model fails, also in training, or gives other outputs than with their weights zeroed.
 
     Norms over the channels must run, but make way: with them, fewer channels give other outputs.
     All groups are tried together; only where that fails, each by itself: first with any half of its channels, then with
@@ -45,10 +45,17 @@ def faulty_groups(
         halves = {group.name: _half(group, generator) for group in groups}
         lasts = {group.name: _last(group, number) for number, group in enumerate(groups)}
         for kept in (halves, lasts):
-            if not _agrees(model, groups, kept, inputs, original):
-                alone = [g for g in groups if not _agrees(model, groups, {g.name: kept[g.name]}, inputs, original)]
-                return alone or list(groups)
-    return []
+            if faulty := _faulty(groups, kept, lambda some: _agrees(model, groups, some, inputs, original)):
+                return faulty
+        if not _trains(evaluation_copy(model), inputs):
+            return []
+        return _faulty(groups, halves, lambda some: _trains(prune(model, groups, some), inputs))
+
+
+def _faulty(groups: Sequence[ChannelGroup], kept: Kept, right: Callable[[Kept], bool]) -> list[ChannelGroup]:
+    if right(kept):
+        return []
+    return [group for group in groups if not right({group.name: kept[group.name]})] or list(groups)
 
 
 def _tried(
@@ -104,9 +111,9 @@ def _outputs(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor] | Non
             hook.remove()
 
 
-def _unmixed(_: nn.Module, inputs: tuple[Tensor, ...], named: Mapping[str, Tensor], made: Tensor) -> Tensor:
+def _unmixed(norm: nn.Module, inputs: tuple[Tensor, ...], named: Mapping[str, Tensor], made: Tensor) -> Tensor:
     """In place of what a norm over the channels made: of each number by itself, and as bounded."""
-    features, *_ = (*inputs, *named.values())
+    features = next(iter((*inputs, *named.values())))
     return functional.softsign(features) if features.shape == made.shape else made
 
 
@@ -130,6 +137,12 @@ def _agrees(
         return False
     close = [_close(*three) for three in zip(smaller, masked, original, strict=True)]
     return True in close and False not in close
+
+
+def _trains(model: nn.Module, inputs: tuple[Tensor, ...]) -> bool:
+    """Whether a model runs in training mode, where it may have other layers; on twice the examples, for batch norms."""
+    twice = tuple(torch.cat([tensor, tensor]) if tensor.dim() else tensor for tensor in inputs)
+    return _outputs(model.train(), twice) is not None
 
 
 def _close(smaller: Tensor, masked: Tensor, original: Tensor) -> bool | None:

@@ -172,6 +172,24 @@ def test_outputs_are_found_in_a_dataclass_and_groups_need_some() -> None:
     assert list(by_name(Pixels(torch.log, lambda scores, maps: scores * torch.nan), image)) == []
 
 
+def test_what_a_layer_reads_that_runs_in_training_alone_stays() -> None:
+    class Auxiliary(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.norm, self.aside = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Linear(8, 4)
+            self.b, self.out = nn.Conv2d(8, 6, 3), nn.Linear(6, 4)
+
+        def forward(self, images: Tensor) -> Tensor:
+            maps = F.relu(self.norm(self.a(images)))
+            scores = self.out(F.relu(self.b(maps)).mean((2, 3)))
+            return scores + self.aside(maps.mean((2, 3))) if self.training else scores
+
+    net = Auxiliary()
+    groups = channel_groups(net, torch.zeros(1, 3, 5, 5))
+    assert [group.name for group in groups] == ["b"]
+    assert prune(net.train(), groups, {"b": torch.arange(2)})(torch.zeros(2, 3, 5, 5)).shape == (2, 4)
+
+
 def test_channels_that_a_reshape_fixes_are_no_group_and_a_permuted_flatten_is_followed() -> None:
     groups = by_name(*net_of("stubborn"))
     assert list(groups) == ["free", "a"]

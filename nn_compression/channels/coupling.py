@@ -61,6 +61,7 @@ class Coupling:
         self.order = {path: position for position, path in enumerate(order)}
         self.sides: list[Side] = []
         self._base: dict[Side, int] = {}
+        self._end: dict[Side, int] = {}
         self._size = 1  # entry 0 is FIXED
         self._pairs: list[tuple[Integers, Integers]] = []
         for path, part in self.parts.items():
@@ -83,6 +84,7 @@ class Coupling:
         self.sides.append(side)
         self._base[side] = self._size
         self._size += size
+        self._end[side] = self._size
 
     def has(self, side: Side) -> bool:
         """Whether there is such a side."""
@@ -90,16 +92,16 @@ class Coupling:
 
     def size(self, side: Side) -> int:
         """Entries of a side."""
-        return self.entries(side).size
+        return self._end[side] - self._base[side]
 
     def entries(self, side: Side) -> Integers:
         """Numbers of a side's entries."""
-        number = self.sides.index(side)
-        end = self._base[self.sides[number + 1]] if number + 1 < len(self.sides) else self._size
-        return np.arange(self._base[side], end)
+        return np.arange(self._base[side], self._end[side])
 
     def link(self, one: Side, entries: Integers, other: Side, others: Integers) -> None:
-        """Couples entries of two sides, one to one."""
+        """Couples entries of two sides, one to one; not where a side has a single entry, a gate of all the others."""
+        if 1 in (self.size(one), self.size(other)):
+            return
         self._pairs.append((self._base[one] + entries, self._base[other] + others))
 
     def fix(self, side: Side, entries: Integers | None = None) -> None:
@@ -230,10 +232,14 @@ def _bundle(coupling: Coupling, channels: Sequence[Mapping[int, Sequence[int]]])
 
 def _blocks(entries: Integers) -> list[tuple[int, int]] | None:
     """(offset, block) of each run of entries that every channel has, from (channels, entries of each), or nothing."""
+    whole = entries.shape[1]
+    runs = [0, *(np.flatnonzero(np.diff(entries[0]) != 1) + 1).tolist(), whole]
+    return _cut(entries, runs) or _cut(entries, range(whole + 1))  # where channels lie within one another, one by one
+
+
+def _cut(entries: Integers, starts: Sequence[int]) -> list[tuple[int, int]] | None:
+    """The same, where the runs of the first channel are known."""
     first = entries[0]
-    starts = [0, *(np.flatnonzero(np.diff(first) != 1) + 1).tolist(), len(first)]
-    if len(entries) > 1 and entries[1][0] < first[-1]:  # channels lie within one another: entry by entry
-        starts = list(range(len(first) + 1))
     runs = []
     for start, end in pairwise(starts):
         expected = first[start] + np.arange(len(entries) * (end - start)).reshape(len(entries), -1)

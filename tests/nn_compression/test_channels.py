@@ -190,6 +190,37 @@ def test_what_a_layer_reads_that_runs_in_training_alone_stays() -> None:
     assert prune(net.train(), groups, {"b": torch.arange(2)})(torch.zeros(2, 3, 5, 5)).shape == (2, 4)
 
 
+def test_a_gate_of_one_channel_does_not_hold_what_it_scales() -> None:
+    class Pooled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gru, self.score = nn.GRU(5, 10, batch_first=True), nn.Linear(10, 1)
+            self.hidden, self.out = nn.Linear(10, 8), nn.Linear(8, 4)
+
+        def forward(self, features: Tensor) -> Tensor:
+            steps, _ = self.gru(features)
+            return self.out(F.relu(self.hidden((self.score(steps).softmax(1) * steps).sum(1))))
+
+    groups = by_name(Pooled(), torch.zeros(2, 7, 5))
+    assert list(groups) == ["gru", "hidden"]
+    assert members(groups["gru"]) == {("gru", out, 1, 0), ("score", into, 1, 0), ("hidden", into, 1, 0)}
+
+
+def test_maps_that_are_flattened_twice_lie_in_blocks_one_behind_the_other() -> None:
+    class Pyramid(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.out = nn.Conv2d(3, 6, 1), nn.Linear(6 * (1 + 4 + 16), 7), nn.Linear(7, 4)
+
+        def forward(self, images: Tensor) -> Tensor:
+            maps = self.a(images)
+            pooled = [F.adaptive_max_pool2d(maps, size).flatten(1) for size in (1, 2, 4)]
+            return self.out(F.relu(self.b(torch.cat(pooled, 1))))
+
+    groups = by_name(Pyramid(), torch.zeros(2, 3, 8, 8))
+    assert members(groups["a"]) == {("a", out, 1, 0), ("b", into, 1, 0), ("b", into, 4, 6), ("b", into, 16, 30)}
+
+
 def test_channels_that_a_reshape_fixes_are_no_group_and_a_permuted_flatten_is_followed() -> None:
     groups = by_name(*net_of("stubborn"))
     assert list(groups) == ["free", "a"]

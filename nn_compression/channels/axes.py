@@ -179,13 +179,9 @@ def _narrow_norm(norm: nn.Module, out: Indices, _: Indices) -> Narrowed:
     return new
 
 
-def _normalizers() -> tuple[type[nn.Module], ...]:
-    return (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.PReLU)
-
-
 _NARROW: dict[type[nn.Module] | tuple[type[nn.Module], ...], Callable[[nn.Module, Indices, Indices], Narrowed]] = {
     _ConvNd: _narrow_convolution,
     nn.Linear: _narrow_linear,
     nn.Embedding: _narrow_embedding,
-    _normalizers(): _narrow_norm,
+    (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.PReLU): _narrow_norm,
 }

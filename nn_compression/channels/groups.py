@@ -67,8 +67,8 @@ class ChannelGroup:
         least: the smallest count that may be kept.
         parts: of each of this many equal, contiguous parts equally many channels stay (grouped convolutions).
         span: channels stay in whole contiguous runs of this many (attention heads: their size).
-        copies: the layers and directions of a recurrent module have one width, but each may keep its own units:
-            ``kept`` then has one row a copy.
+        copies: the layers and directions of a recurrent module, or the halves of a layer's outputs, have one width, but
+            each may keep its own units: ``kept`` then has one row a copy.
     """
 
     name: str

@@ -60,7 +60,7 @@ def tensors(draw: st.DrawFn) -> Tensor:
 
 
 @given(st.dictionaries(st.text(max_size=12), tensors(), max_size=5))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_every_tensor_comes_back_to_the_bit(state: dict[str, Tensor]) -> None:
     assert_same(decode(encode(state)), state)
 
@@ -189,14 +189,14 @@ CODED = encode({"weight": sparse(40, 50, 0.1, 8), "bias": torch.linspace(-1, 1, 
 
 
 @given(st.integers(0, len(CODED) - 1))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_a_truncated_file_is_refused(length: int) -> None:
     with pytest.raises(InputError):
         decode(CODED[:length])
 
 
 @given(st.integers(0, len(CODED) - 1), st.integers(1, 255))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_a_file_with_a_changed_byte_is_refused(place: int, change: int) -> None:
     damaged = bytearray(CODED)
     damaged[place] ^= change
@@ -210,7 +210,7 @@ def test_a_longer_file_is_refused() -> None:
 
 
 @given(st.integers(9, len(CODED) - 1), st.integers(1, 255))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_a_changed_byte_under_a_right_checksum_is_an_error_or_another_model(place: int, change: int) -> None:
     """Whoever forges the checksum gets no traceback and no large memory either."""
     damaged = bytearray(CODED)

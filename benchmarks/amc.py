@@ -11,8 +11,6 @@ over images. What is done is kept in --runs, and never done twice.
 from __future__ import annotations
 
 import math
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,10 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from automl_core.crew import Failed, each
 from automl_core.one_thread import one_thread
 from automl_core.space import Point
-from figures import ROOT, Args, Figures, parse, run
+from figures import ROOT, Args, Figures, done, parse, run
 from networks import best_point, trained_network
 from nn_compression.channels.recalibration import recalibrate
 from nn_compression.files.references import zoo_model
@@ -66,6 +63,9 @@ class Task:
     network: str
     seed: int
     args: AmcArgs
+
+    def __str__(self) -> str:
+        return f"{self.network}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -187,12 +187,10 @@ def main() -> int:
     tasks = [Task(network, seed, args) for network in args.networks.split(",") for seed in seeds]
     table, found = Figures(args), {}
     table.keep_in(args.runs, args)
-    for task, answer in each(arms_of, tasks, args.jobs or len(os.sched_getaffinity(0))):
-        if isinstance(answer, Failed):
-            sys.exit(f"{task.network}, seed {task.seed}: {answer.reason}")
+    for task, answer in done(arms_of, tasks, args.jobs):
         found[task.network, task.seed] = answer
         told = ", ".join(f"{name} {arm.correct.mean():.2%}" for name, arm in answer.items())
-        print(f"{task.network}, seed {task.seed}: {told}", flush=True)
+        print(f"{task}: {told}", flush=True)
     for network in args.networks.split(","):
         judge(table, network, {seed: found[network, seed] for seed in seeds}, bars=not args.quick)
     show(table, {(task.network, task.seed): found[task.network, task.seed] for task in tasks})

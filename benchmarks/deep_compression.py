@@ -7,9 +7,7 @@ those on the test images. What is done is kept in --runs and never done twice.
 
 from __future__ import annotations
 
-import os
 import statistics
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,10 +15,9 @@ from typing import Annotated
 
 from torch import nn
 
-from automl_core.crew import Failed, each
 from automl_core.one_thread import one_thread
 from automl_core.runs import write_whole
-from figures import ROOT, Args, Figures, parse, run
+from figures import ROOT, Args, Figures, done, parse, run
 from nn_compression.coding.codec import load_coded
 from nn_compression.data import SettledData
 from nn_compression.files.references import load_data, load_model
@@ -149,6 +146,9 @@ class Task:
     source: str
     runs: Path
 
+    def __str__(self) -> str:
+        return f"{self.name}, seed {self.seed}"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -261,9 +261,7 @@ def main() -> int:
     wanted, numbers = args.networks.split(","), range(args.seed, args.seed + seeds)
     tasks = [Task(name, plans[name], tuple(levels), seed, source, args.runs) for name in wanted for seed in numbers]
     found = {}
-    for task, answer in each(outcomes, tasks, args.jobs or len(os.sched_getaffinity(0))):
-        if isinstance(answer, Failed):
-            sys.exit(f"{task.name}, seed {task.seed}: {answer.reason}")
+    for task, answer in done(outcomes, tasks, args.jobs):
         found[task.name, task.seed] = answer
         for level, reached in answer.items():
             print(f"{task.name}, level {level}, seed {task.seed}: {reached}", flush=True)

@@ -35,13 +35,14 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from importlib import metadata
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
+from automl_core.crew import Failed, each
 from automl_core.errors import InputError, SizewiseError
 from automl_core.runs import write_whole
 
@@ -77,6 +78,8 @@ class Args:
 
 
 SomeArgs = TypeVar("SomeArgs")
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 
 def parse(kind: type[SomeArgs], description: str | None = None, argv: Sequence[str] | None = None) -> SomeArgs:
@@ -127,6 +130,18 @@ def run(main: Callable[[], int]) -> NoReturn:
     except SizewiseError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_status)
+
+
+def done(do: Callable[[Task], Result], tasks: Iterable[Task], jobs: int) -> Iterator[tuple[Task, Result]]:
+    """Does long tasks, ``jobs`` at a time (0: one a core), each in a process; yields them as they are done.
+
+    Raises:
+        SystemExit: one of them failed; with its name and the reason.
+    """
+    for task, answer in each(do, tasks, jobs or len(os.sched_getaffinity(0))):
+        if isinstance(answer, Failed):
+            sys.exit(f"{task}: {answer.reason}")
+        yield task, answer
 
 
 @dataclass(frozen=True)

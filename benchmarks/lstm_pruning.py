@@ -6,9 +6,7 @@ epoch on the validation text, and is judged on the test text. Trainings are kept
 
 from __future__ import annotations
 
-import os
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,9 +15,8 @@ from typing import Annotated
 import torch
 from torch import nn
 
-from automl_core.crew import Failed, each
 from automl_core.one_thread import one_thread
-from figures import ROOT, Args, Figures, parse, run
+from figures import ROOT, Args, Figures, done, parse, run
 from nn_compression.coding.codec import encode
 from nn_compression.data import SettledData
 from nn_compression.files.references import load_data
@@ -196,12 +193,10 @@ def removed_share(model: nn.Module) -> float:
     return 100 * sum(int((weight == 0).sum()) for weight in weights) / sum(weight.numel() for weight in weights)
 
 
-def done(tasks: Sequence[Task], jobs: int) -> dict[Task, Arm]:
+def arms_of(tasks: Sequence[Task], jobs: int) -> dict[Task, Arm]:
     """All trainings, several at once."""
     found = {}
-    for task, arm in each(trained, tasks, jobs or len(os.sched_getaffinity(0))):
-        if isinstance(arm, Failed):
-            sys.exit(f"{task}: {arm.reason}")
+    for task, arm in done(trained, tasks, jobs):
         found[task] = arm
         print(f"{task}: {arm.validation:.3f} validation, {arm.test:.3f} test, {arm.removed:.2f} % zeros", flush=True)
     return found
@@ -218,8 +213,8 @@ def main() -> int:
     table.keep_in(args.runs, args, plan=plan)
     seeds = range(args.seed, args.seed + args.seeds)
     first = [Task(plan, seed, args.runs, dropout) for seed in seeds for dropout in (None, *plan.dropouts)]
-    arms = done(first, args.jobs)
-    arms |= done([Task(plan, seed, args.runs, removed=level) for seed in seeds for level in levels], args.jobs)
+    arms = arms_of(first, args.jobs)
+    arms |= arms_of([Task(plan, seed, args.runs, removed=level) for seed in seeds for level in levels], args.jobs)
     tuned = [
         min((arms[Task(plan, seed, args.runs, dropout)] for dropout in plan.dropouts), key=lambda arm: arm.validation)
         for seed in seeds

@@ -23,6 +23,7 @@ from automl_core.runs import write_whole
 from nn_compression.export import silence
 from nn_compression.latency.onnx_session import session_of
 from nn_compression.latency.whole import measure_file
+from nn_compression.tasks import Forward, call
 
 __all__ = ["InFile", "Int8", "quantize_onnx"]
 
@@ -62,10 +63,6 @@ class InFile(nn.Module):
         return {name: given[name].numpy() for name in names}
 
 
-def _call(model: nn.Module, inputs: Tensor) -> Any:
-    return model(inputs)
-
-
 @dataclass(frozen=True)
 class Int8:
     """What came of it.
@@ -90,7 +87,7 @@ def quantize_onnx(
     outputs: Any,
     score: Callable[[InFile], float],
     *,
-    forward: Callable[[nn.Module, Tensor], Any] = _call,
+    forward: Forward = call,
     largest_drop: float = 0.5,
     higher_is_better: bool = True,
     unit: str = "%",
@@ -132,7 +129,7 @@ def quantize_onnx(
 _Feeds: TypeAlias = dict[str, Any]
 
 
-def _fed(network: InFile, inputs: Tensor, forward: Callable[[nn.Module, Tensor], Any]) -> list[_Feeds]:
+def _fed(network: InFile, inputs: Tensor, forward: Forward) -> list[_Feeds]:
     """What reaches a network, batch by batch, when the task runs it."""
     seen: list[_Feeds] = []
     with network.register_forward_pre_hook(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from automl_core.errors import InputError
 from automl_core.nearest import did_you_mean
 
-__all__ = ["CLASSIFICATION", "IGNORED", "LANGUAGE", "TASKS", "Task", "task_of"]
+__all__ = ["CLASSIFICATION", "IGNORED", "LANGUAGE", "TASKS", "Forward", "Task", "call", "task_of"]
 
 IGNORED = -100
 """A target that is not judged (torch's own ``ignore_index``): the warm-up of a language model's window."""
@@ -21,7 +21,12 @@ IGNORED = -100
 _Figure: TypeAlias = Callable[[Any, Tensor], Tensor]
 
 
-def _call(model: nn.Module, inputs: Tensor) -> Any:
+Forward: TypeAlias = Callable[[nn.Module, Tensor], Any]
+"""(model, inputs) -> outputs."""
+
+
+def call(model: nn.Module, inputs: Tensor) -> Any:
+    """How most networks run."""
     return model(inputs)
 
 
@@ -45,7 +50,7 @@ class Task:
     metric: Callable[[Any, Tensor], Tensor | float]
     unit: str = "%"
     higher_is_better: bool = True
-    forward: Callable[[nn.Module, Tensor], Any] = _call
+    forward: Forward = call
     count: Callable[[Tensor], int] = len
     soft_loss: Callable[[Any, Any, float], Tensor] | None = None
 

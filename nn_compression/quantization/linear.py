@@ -7,8 +7,8 @@ include zero, between two clipping points calibrated on data. Both ranges have t
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ from nn_compression.quantization.quantized_layers import (
     rounds_inputs,
     weights_of,
 )
+from nn_compression.tasks import Forward, call
 
 __all__ = [
     "Bits",
@@ -40,15 +41,9 @@ __all__ = [
     "quantized_weights",
 ]
 
-Forward = Callable[[nn.Module, Tensor], Any]
-
-
-def _call(model: nn.Module, inputs: Tensor) -> Any:
-    return model(inputs)
-
 
 def quantize(
-    model: nn.Module, bits: Mapping[str, Bits], calibration: Tensor | None, *, forward: Forward = _call
+    model: nn.Module, bits: Mapping[str, Bits], calibration: Tensor | None, *, forward: Forward = call
 ) -> nn.Module:
     """A copy of a model that computes with rounded weights and activations, and can be trained on.
 
@@ -98,7 +93,7 @@ class Calibration:
         inputs: Tensor,
         *,
         layers: Sequence[str] | None = None,
-        forward: Forward = _call,
+        forward: Forward = call,
         batch: int = 64,
     ) -> None:
         self.model = model

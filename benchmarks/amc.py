@@ -31,6 +31,7 @@ from nn_compression.graph.tracing import trace
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
 from nn_compression.problems.channel_problem import ChannelProblem
+from nn_compression.training.devices import best_device, laid_out, placed
 from nn_compression.training.loop import train
 from nn_compression.training.schedule import Schedule
 
@@ -107,9 +108,12 @@ def designs(task: Task, problem: ChannelProblem) -> dict[str, Point]:
 
 def correct(model: nn.Module, problem: ChannelProblem) -> NDArray[np.bool_]:
     """Of each test image, whether its class is told."""
-    test = problem.network.data.test
-    with torch.inference_mode():
-        told = [(model(inputs).argmax(-1) == targets).numpy() for inputs, targets in test.batches(250)]
+    test, place, layout = problem.network.data.test, best_device(), problem.network.layout
+    with placed(model, place, layout), torch.inference_mode():
+        told = [
+            (model(laid_out(inputs, place, layout)).argmax(-1).cpu() == targets).numpy()
+            for inputs, targets in test.batches(250)
+        ]
     return np.concatenate(told)
 
 
@@ -119,7 +123,7 @@ def trained(task: Task, problem: ChannelProblem, name: str, point: Point) -> Arm
     if not path.exists():
         network = problem.network
         model = problem.build(point).requires_grad_(True)
-        recalibrate(model, problem.examiner.training_inputs)
+        recalibrate(model, problem.examiner.training_inputs.cpu())
         before = usual(task.network)
         schedule = replace(before, epochs=task.args.finetune, learning_rate=RATE * before.learning_rate, warmup=0.0)
         train(model, network.data, schedule, seed=task.seed, checkpoint=path.with_suffix(".training"))

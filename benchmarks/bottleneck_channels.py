@@ -15,8 +15,8 @@ from typing import Annotated
 from matplotlib.figure import Figure
 
 from automl_core.space import Point
-from figures import ROOT, Args, Figures, parse, run
-from networks import best_point, trained_network
+from figures import ROOT, Args, Figures, done, parse, run
+from networks import best_point, train_networks, trained_network
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
 from nn_compression.problems.channel_problem import ChannelProblem, channel_slots
@@ -36,6 +36,18 @@ class BottleneckArgs(Args):
     evaluations: Annotated[int, "candidates of each search"] = 300
     images: Annotated[int, "validation images of a candidate"] = 2000
     seeds: Annotated[int, "searches, counted on from --seed; the network is that of --seed"] = 3
+    jobs: Annotated[int, "searches at once; 0: one a core"] = 0
+
+
+@dataclass(frozen=True)
+class Task:
+    """One search."""
+
+    seed: int
+    args: BottleneckArgs
+
+    def __str__(self) -> str:
+        return f"search {self.seed}"
 
 
 def shares(problem: ChannelProblem, point: Point) -> dict[str, tuple[str, float]]:
@@ -50,6 +62,15 @@ def shares(problem: ChannelProblem, point: Point) -> dict[str, tuple[str, float]
         for layer in problem.network.graph.layers
         if layer.name in slots and len(layer.kernel) == 2
     }
+
+
+def searched(task: Task) -> dict[str, tuple[str, float]]:
+    """What a search keeps of each layer."""
+    args = task.args
+    network = trained_network(args.model, args.data, args.seed)
+    problem = ChannelProblem(network, BUDGET, Judging(validation=args.images))
+    path = args.runs / f"{args.model}-{args.optimizer}-{task.seed}.sqlite"
+    return shares(problem, best_point(path, problem, args.optimizer, args.evaluations, task.seed))
 
 
 def draw(by_seed: list[dict[str, tuple[str, float]]], path: Path) -> None:
@@ -74,11 +95,10 @@ def main() -> int:
         args = replace(small, optimizer="random", evaluations=12, images=200, seeds=1)
     table = Figures(args)
     table.keep_in(args.runs, args, network_seed=args.seed)
-    problem = ChannelProblem(trained_network(args.model, args.data, args.seed), BUDGET, Judging(validation=args.images))
-    by_seed = []
-    for seed in range(args.seed, args.seed + args.seeds):
-        path = args.runs / f"{args.model}-{args.optimizer}-{seed}.sqlite"
-        by_seed.append(shares(problem, best_point(path, problem, args.optimizer, args.evaluations, seed)))
+    train_networks([(args.model, args.data, args.seed)], args.jobs)
+    tasks = [Task(seed, args) for seed in range(args.seed, args.seed + args.seeds)]
+    found = dict(done(searched, tasks, args.jobs))
+    by_seed = [found[task] for task in tasks]
     rows = [[name, kernel, *(f"{each[name][1]:.0%}" for each in by_seed)] for name, (kernel, _) in by_seed[0].items()]
     table.show(
         "Channels kept, layer by layer", ("layer", "kernel", *(f"search {n}" for n in range(len(by_seed)))), rows

@@ -335,13 +335,15 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> Mapping[str, object]:
-    """What the figures were measured on: processor, cores this process may use, memory in GiB, operating system."""
+    """What the figures were measured on: processor, cores this process may use, memory in GiB, CUDA card, system."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    card = output_of("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").partition("\n")[0].strip()
     return {
         "processor": f"{processor()}{vectors()}",
         "cores": cores,
         "memory_gib": round(memory, 1),
+        **({"accelerator": card} if card else {}),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
     }
 

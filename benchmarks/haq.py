@@ -9,7 +9,7 @@ images after it. The picture shows which bits each machine leaves to depthwise a
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -20,13 +20,14 @@ from matplotlib.figure import Figure
 from automl_core.one_thread import one_thread
 from automl_core.runs import write_whole
 from automl_core.space import Point
-from figures import ROOT, Args, Figures, parse, run
-from networks import best_point, trained_network
+from figures import ROOT, Args, Figures, done, parse, run
+from networks import best_point, train_networks, trained_network
 from nn_compression.problems.bits_problem import BitsProblem
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
 from nn_compression.quantization.bits import Bits
 from nn_compression.quantization.linear import quantize
+from nn_compression.training.devices import best_device
 from nn_compression.training.loop import evaluate, train
 from nn_compression.training.schedule import Schedule
 
@@ -46,6 +47,36 @@ class HaqArgs(Args):
     images: Annotated[int, "validation images of a candidate"] = 2000
     epochs: Annotated[int, "of quantization-aware training, of both arms"] = 5
     seeds: Annotated[int, "seeds, counted on from --seed"] = 3
+    jobs: Annotated[int, "machines and seeds at once; 0: one a core"] = 0
+
+
+@dataclass(frozen=True)
+class Task:
+    """One machine, one seed."""
+
+    machine: str
+    seed: int
+    args: HaqArgs
+
+    def __str__(self) -> str:
+        return f"{self.machine}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Found:
+    """Both arms.
+
+    Attributes:
+        accuracy: on the test images, after training, by arm.
+        cost: modelled latency, by arm.
+        layers: of the searched arm: kind and bits of each layer.
+        free: the places of those whose bits were searched.
+    """
+
+    accuracy: Mapping[str, float]
+    cost: Mapping[str, float]
+    layers: Sequence[tuple[str, Bits]]
+    free: Sequence[int]
 
 
 def uniform(problem: BitsProblem) -> Point:
@@ -68,25 +99,47 @@ def tuned(problem: BitsProblem, name: str, point: Point, seed: int, args: HaqArg
     if kept.exists():
         return float(orjson.loads(kept.read_bytes())["accuracy"])
     network = problem.network
-    model = quantize(network.model, problem.bits(point), problem.examiner.training_inputs)
+    model = quantize(network.model, problem.bits(point), problem.examiner.training_inputs.cpu())
     model.requires_grad_(True)
     schedule = Schedule(args.epochs, learning_rate=0.01, weight_decay=1e-4)
     with one_thread():
         train(model, network.data, schedule, seed=seed, checkpoint=args.runs / f"{name}.training")
-        accuracy = evaluate(model, network.data.test, network.data.task)
+        accuracy = evaluate(model, network.data.test, network.data.task, device=best_device())
     write_whole(kept, orjson.dumps({"accuracy": accuracy, "bits": dict(point)}))
     return accuracy
 
 
-def mean_bits(problem: BitsProblem, bits: Mapping[str, Bits], kind: str) -> tuple[float, float]:
-    """Mean bits of the weights and of the activations of the free layers of a kind."""
-    free = {name.rpartition(".")[0] for name in problem.grid.space.by_name}
-    pointwise = {"conv"} if kind == "pointwise" else {kind}
-    own = [bits[layer.name] for layer in problem.layers if layer.kind in pointwise and layer.name in free]
-    return statistics.mean(each.weights for each in own), statistics.mean(each.activations for each in own)
+def both_arms(task: Task) -> Found:
+    """Search, and train what was found and 4 bits throughout alike."""
+    args, problem = task.args, problem_of(task.machine, task.seed, task.args)
+    path = args.runs / f"{task.machine}-{args.optimizer}-{task.seed}.sqlite"
+    point = best_point(path, problem, args.optimizer, args.evaluations, task.seed)
+    arms = {"searched": point, "uniform": uniform(problem)}
+    names = {arm: f"{task.machine}-{arm}-{task.seed}" for arm in arms}
+    bits, free = problem.bits(point), {name.rpartition(".")[0] for name in problem.grid.space.by_name}
+    return Found(
+        {arm: tuned(problem, names[arm], each, task.seed, args) for arm, each in arms.items()},
+        {arm: problem.cost_of(each) for arm, each in arms.items()},
+        [(layer.kind, bits[layer.name]) for layer in problem.layers],
+        [place for place, layer in enumerate(problem.layers) if layer.name in free],
+    )
 
 
-def draw(chosen: Mapping[str, list[tuple[str, Bits]]], path: Path) -> None:
+def judge(table: Figures, machine: str, found: Sequence[Found], bar: str | None) -> None:
+    """Figures of one machine; one finding a seed."""
+    gains = [each.accuracy["searched"] - each.accuracy["uniform"] for each in found]
+    what = f"{machine} (modelled): points over uniform {UNIFORM} bit"
+    table.add(f"{what}, mean of {len(found)} seeds", statistics.mean(gains), bar)
+    table.add(f"{machine} (modelled): the least of them", min(gains))
+    for name, kind in {"depthwise": "depthwise", "pointwise": "conv"}.items():
+        own = [each.layers[place][1] for each in found for place in each.free if each.layers[place][0] == kind]
+        if own and "depthwise" in {kind for kind, _ in found[0].layers}:
+            table.add(f"{machine} (modelled): mean bits of {name} weights", statistics.mean(b.weights for b in own))
+            mean = statistics.mean(b.activations for b in own)
+            table.add(f"{machine} (modelled): mean bits of {name} activations", mean)
+
+
+def draw(chosen: Mapping[str, Sequence[tuple[str, Bits]]], path: Path) -> None:
     """Bits of weights and activations, layer by layer, for each machine; depthwise layers are marked."""
     figure = Figure(figsize=(9, 2.6 * len(chosen)), layout="constrained")
     for axes, (machine, layers) in zip(figure.subplots(len(chosen), squeeze=False)[:, 0], chosen.items(), strict=True):
@@ -113,34 +166,16 @@ def main() -> int:
     args = quick(args) if args.quick else args
     table = Figures(args)
     table.keep_in(args.runs, args)
-    chosen: dict[str, list[tuple[str, Bits]]] = {}
-    for position, machine in enumerate(args.machines.split(",")):
-        gains, bits_by_kind = [], []
-        for seed in range(args.seed, args.seed + args.seeds):
-            problem = problem_of(machine, seed, args)
-            path = args.runs / f"{machine}-{args.optimizer}-{seed}.sqlite"
-            point = best_point(path, problem, args.optimizer, args.evaluations, seed)
-            arms = {"searched": point, "uniform": uniform(problem)}
-            accuracy = {name: tuned(problem, f"{machine}-{name}-{seed}", arm, seed, args) for name, arm in arms.items()}
-            gains.append(accuracy["searched"] - accuracy["uniform"])
-            bits = problem.bits(point)
-            chosen.setdefault(machine, [(layer.kind, bits[layer.name]) for layer in problem.layers])
-            kinds = {layer.kind for layer in problem.layers}
-            if "depthwise" in kinds:
-                bits_by_kind.append([mean_bits(problem, bits, kind) for kind in ("depthwise", "pointwise")])
-            costs = [problem.cost_of(arm) for arm in arms.values()]
-            print(f"{machine}, seed {seed}: {accuracy}, modelled latency {costs}", flush=True)
-        table.add(
-            f"{machine} (modelled): points over uniform {UNIFORM} bit, mean of {args.seeds} seeds",
-            statistics.mean(gains),
-            ">= 1" if position == 0 and not args.quick else None,
-        )
-        table.add(f"{machine} (modelled): the least of them", min(gains))
-        for at, kind in enumerate(("depthwise", "pointwise")) if bits_by_kind else ():
-            for part, what in enumerate(("weights", "activations")):
-                mean = statistics.mean(each[at][part] for each in bits_by_kind)
-                table.add(f"{machine} (modelled): mean bits of {kind} {what}", mean)
-    draw(chosen, args.runs / "bits.svg")
+    seeds, machines = range(args.seed, args.seed + args.seeds), args.machines.split(",")
+    train_networks([(args.model, args.data, seed) for seed in seeds], args.jobs)
+    found: dict[Task, Found] = {}
+    for task, answer in done(both_arms, [Task(name, seed, args) for name in machines for seed in seeds], args.jobs):
+        found[task] = answer
+        print(f"{task}: {answer.accuracy}, modelled latency {answer.cost}", flush=True)
+    for name in machines:
+        own = [found[Task(name, seed, args)] for seed in seeds]
+        judge(table, name, own, ">= 1" if name == machines[0] and not args.quick else None)
+    draw({name: found[Task(name, args.seed, args)].layers for name in machines}, args.runs / "bits.svg")
     print(f"drawn: {args.runs / 'bits.svg'}")
     return table.finish()
 

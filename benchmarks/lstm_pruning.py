@@ -22,6 +22,7 @@ from nn_compression.data import SettledData
 from nn_compression.files.references import load_data
 from nn_compression.sparsity.iterative_pruning import Pruning, prune_iteratively
 from nn_compression.sparsity.masks import prunable
+from nn_compression.training.devices import best_device
 from nn_compression.training.loop import Epoch, Schedule, evaluate, train
 from nn_compression.zoo.lstm import lstm_language_model
 
@@ -137,7 +138,8 @@ def trained(task: Task) -> Arm:
             model = dense(task, data, task.dropout)
         else:
             model = begun(task, data) if task.removed is None else pruned(task, data, task.removed)
-        validation, test = (evaluate(model, split, data.task) for split in (data.validation, data.test))
+        judged = (data.validation, data.test)
+        validation, test = (evaluate(model, split, data.task, device=best_device()) for split in judged)
     return Arm(validation, test, removed_share(model), len(encode(model)))
 
 

@@ -10,7 +10,10 @@ it had.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Annotated
 
@@ -20,14 +23,15 @@ from scipy.stats import mannwhitneyu
 
 from automl_core.budget import Budget
 from automl_core.problem import Trial
-from figures import ROOT, Args, Figures, parse, run
-from networks import trained_network
+from figures import ROOT, Args, Figures, done, parse, run
+from networks import train_networks, trained_network
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
 from nn_compression.problems.channel_problem import ChannelProblem
 from nn_compression.run.searching import Search
 
 BUDGET = CostLimit.parse("macs=0.5")
+ARMS = ("policy", "scratch")
 
 
 @dataclass(frozen=True)
@@ -38,74 +42,119 @@ class TransferArgs(Args):
     optimizers: Annotated[str, "the agents, with commas between"] = "seq2seq,gcn"
     first: Annotated[str, "the network that the policy is searched for on"] = "resnet20"
     second: Annotated[str, "the network that it is carried to"] = "mobilenet_v1_x0.5"
+    data: Annotated[str, "what they are for"] = "cifar10"
     teaching: Annotated[int, "evaluations on the first"] = 300
     evaluations: Annotated[int, "evaluations of each search on the second"] = 100
     seeds: Annotated[int, "searches with the policy, and from scratch"] = 10
     images: Annotated[int, "validation images"] = 2000
+    jobs: Annotated[int, "searches at once; 0: one a core"] = 0
 
 
-def channels(model: str, data: str, args: TransferArgs) -> ChannelProblem:
+@dataclass(frozen=True)
+class Teaching:
+    """The search of an agent on the first network."""
+
+    agent: str
+    args: TransferArgs
+
+    def __str__(self) -> str:
+        return f"{self.agent}, on the first network"
+
+    @property
+    def policy(self) -> Path:
+        """The folder of what the agent learns."""
+        return self.args.runs / f"{self.agent}-policy"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A search on the second network, with the policy or from scratch."""
+
+    teaching: Teaching
+    arm: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.teaching.agent}, {self.arm}, seed {self.seed}"
+
+
+def channels(model: str, args: TransferArgs) -> ChannelProblem:
     """Half the MACs of a trained network."""
-    return ChannelProblem(trained_network(model, data, args.seed), BUDGET, Judging(validation=args.images))
+    return ChannelProblem(trained_network(model, args.data, args.seed), BUDGET, Judging(validation=args.images))
 
 
-def best_so_far(trials: list[Trial], metric: str, evaluations: int) -> NDArray[np.float64]:
-    """The best after each evaluation, shape (evaluations,); a search that ended early keeps what it had."""
-    each = [trial.metrics.get(metric, -np.inf) for trial in trials]
-    return np.maximum.accumulate([*each, *each[-1:] * (evaluations - len(each))])
+def teach(teaching: Teaching) -> None:
+    """Search on the first network, and keep what the agent learnt."""
+    args, problem = teaching.args, channels(teaching.args.first, teaching.args)
+    teaching.policy.mkdir(exist_ok=True)
+    path = teaching.policy / "study.sqlite"
+    search = Search(path, problem, problem.specs, teaching.agent, Budget(args.teaching), args.seed)
+    search.run(1, lambda _: None, keep=teaching.policy)
 
 
-def until(curve: NDArray[np.float64], reward: float) -> int:
+def searched(task: Task) -> list[float]:
+    """The best after each evaluation of a search on the second network."""
+    args, policy = task.teaching.args, task.teaching.policy if task.arm == "policy" else None
+    problem = channels(args.second, args)
+    path = args.runs / f"{task.teaching.agent}-{task.arm}-{task.seed}.sqlite"
+    search = Search(path, problem, problem.specs, task.teaching.agent, Budget(args.evaluations), task.seed, policy)
+    return best_so_far(search.run(1, lambda _: None).study.trials, problem.specs.specs[0].metric, args.evaluations)
+
+
+def best_so_far(trials: Sequence[Trial], metric: str, evaluations: int) -> list[float]:
+    """The best after each evaluation; a search that ended early keeps what it had."""
+    each = [trial.metrics.get(metric, -math.inf) for trial in trials]
+    return list(accumulate([*each, *each[-1:] * (evaluations - len(each))], max))
+
+
+def until(curve: Sequence[float] | NDArray[np.float64], reward: float) -> int:
     """Evaluations until a curve reaches the reward; one more than there are where it does not."""
-    reached = np.flatnonzero(curve >= reward)
+    reached = np.flatnonzero(np.asarray(curve) >= reward)
     return int(reached[0]) + 1 if len(reached) else len(curve) + 1
 
 
-def searched(
-    problem: ChannelProblem, agent: str, name: str, seed: int, args: TransferArgs, policy: Path | None = None
-) -> list[Trial]:
-    """A search on the second network."""
-    path = args.runs / f"{name}-{seed}.sqlite"
-    search = Search(path, problem, problem.specs, agent, Budget(args.evaluations), seed, policy)
-    return search.run(1, lambda _: None).study.trials
+def judge(table: Figures, agent: str, curves: Mapping[str, Sequence[Sequence[float]]], *, bars: bool) -> None:
+    """Figures of one agent: of each arm the curves of its searches."""
+    median = {arm: np.median(own, axis=0) for arm, own in curves.items()}
+    reward = float(median["scratch"][-1])
+    took = {arm: [until(curve, reward) for curve in own] for arm, own in curves.items()}
+    table.add(f"{agent}: accuracy that the median search from scratch ends with", reward)
+    for arm, each in took.items():
+        table.add(f"{agent}, {arm}: evaluations of the median search to it", until(median[arm], reward))
+        table.add(f"{agent}, {arm}: searches that reach it", sum(count <= len(median[arm]) for count in each))
+    ratio = until(median["policy"], reward) / until(median["scratch"], reward)
+    table.add(f"{agent}: evaluations with the policy over those from scratch", ratio, "<= 0.5" if bars else None)
+    fewer = float(mannwhitneyu(took["policy"], took["scratch"], alternative="less").pvalue)
+    table.add(f"{agent}: p of needing fewer by chance (Mann-Whitney)", fewer, "< 0.05" if bars else None)
+
+
+def quick(args: TransferArgs) -> TransferArgs:
+    """A small run on scikit-learn's digits."""
+    small = replace(args, runs=args.runs.with_name("network_transfer_quick"), optimizers="gcn", data="digits")
+    small = replace(small, first="digits_net", second="digits_net", images=200)
+    return replace(small, teaching=24, evaluations=16, seeds=2)
 
 
 def main() -> int:
     """Teach, search with and without, and say whether every bar was met."""
     args = parse(TransferArgs, __doc__)
-    data = "cifar10"
-    if args.quick:
-        data, small = "digits", replace(args, runs=args.runs.with_name("network_transfer_quick"), optimizers="gcn")
-        small = replace(small, first="digits_net", second="digits_net", images=200)
-        args = replace(small, teaching=24, evaluations=16, seeds=2)
+    args = quick(args) if args.quick else args
     table = Figures(args)
     table.keep_in(args.runs, args, network_seed=args.seed)
-    first, second = channels(args.first, data, args), channels(args.second, data, args)
-    metric = second.specs.specs[0].metric
-    half, significant = (None, None) if args.quick else ("<= 0.5", "< 0.05")
-    for agent in args.optimizers.split(","):
-        policy = args.runs / f"{agent}-policy"
-        teaching = Search(policy / "study.sqlite", first, first.specs, agent, Budget(args.teaching), args.seed)
-        policy.mkdir(exist_ok=True)
-        teaching.run(1, lambda _: None, keep=policy)
-        best: dict[str, list[NDArray[np.float64]]] = {"policy": [], "scratch": []}
-        for seed in range(args.seed, args.seed + args.seeds):
-            for name, start in (("policy", policy), ("scratch", None)):
-                trials = searched(second, agent, f"{agent}-{name}", seed, args, start)
-                curve = best_so_far(trials, metric, args.evaluations)
-                print(f"{agent}, {name}, seed {seed}: {metric} {curve[-1]:.2f} after {len(trials)}", flush=True)
-                best[name].append(curve)
-        median = {name: np.median(curves, axis=0) for name, curves in best.items()}
-        reward = float(median["scratch"][-1])
-        took = {name: [until(curve, reward) for curve in curves] for name, curves in best.items()}
-        table.add(f"{agent}: {metric} that the median search from scratch ends with", reward)
-        for name, each in took.items():
-            table.add(f"{agent}, {name}: evaluations of the median search to it", until(median[name], reward))
-            table.add(f"{agent}, {name}: searches that reach it", sum(count <= args.evaluations for count in each))
-        ratio = until(median["policy"], reward) / until(median["scratch"], reward)
-        table.add(f"{agent}: evaluations with the policy over those from scratch", ratio, half)
-        fewer = mannwhitneyu(took["policy"], took["scratch"], alternative="less").pvalue
-        table.add(f"{agent}: p of needing fewer by chance (Mann-Whitney)", float(fewer), significant)
+    train_networks([(model, args.data, args.seed) for model in (args.first, args.second)], args.jobs)
+    lessons = [Teaching(agent, args) for agent in args.optimizers.split(",")]
+    for lesson, _ in done(teach, lessons, args.jobs):
+        print(f"{lesson}: done", flush=True)
+    seeds = range(args.seed, args.seed + args.seeds)
+    found = {}
+    for task, curve in done(
+        searched, [Task(lesson, arm, seed) for lesson in lessons for seed in seeds for arm in ARMS], args.jobs
+    ):
+        found[task] = curve
+        print(f"{task}: {curve[-1]:.2f}", flush=True)
+    for lesson in lessons:
+        curves = {arm: [found[Task(lesson, arm, seed)] for seed in seeds] for arm in ARMS}
+        judge(table, lesson.agent, curves, bars=not args.quick)
     return table.finish()
 
 

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from automl_core.budget import Budget
+from automl_core.one_thread import one_thread
 from automl_core.space import Point
+from figures import done
 from nn_compression.problems.network import NetworkReference
 from nn_compression.problems.network_problem import NetworkProblem
 from nn_compression.run.searching import Search
 from nn_compression.training.schedule import Schedule
 from nn_compression.training.trained_weights import trained_weights
 
-__all__ = ["best_point", "trained_network"]
+__all__ = ["best_point", "train_networks", "trained_network"]
 
 
 def trained_network(model: str, data: str, seed: int, schedule: Schedule | None = None) -> NetworkReference:
     """A network of the zoo, trained as usual, or by another schedule; but once, for its weights are kept."""
     return NetworkReference(data, model, trained_weights(model, data, schedule, seed=seed), seed=seed)
+
+
+def train_networks(wanted: Iterable[tuple[str, str, int]], jobs: int) -> None:
+    """Train networks of the zoo as usual, (model, data, seed), several at once, before they are asked for."""
+    for _ in done(_train, dict.fromkeys(wanted), jobs):
+        pass
+
+
+def _train(wanted: tuple[str, str, int]) -> None:
+    with one_thread():
+        trained_network(*wanted)
 
 
 def best_point(path: Path, problem: NetworkProblem, optimizer: str, evaluations: int, seed: int) -> Point:

@@ -57,7 +57,6 @@ def section(name: str, result: Mapping[str, Any]) -> str:
         f"| {cell(item['name'])} | {value_text(item['value'])} | {cell(item['bar'] or '-')} | {met_text(item['met'])} |"
         for item in result["figures"]
     ]
-    machine = result["machine"]
     last = "; results of earlier calls were taken up, and this last one took" if result.get("resumed") else ","
     versions = ", ".join(f"{package} {version}" for package, version in result["versions"].items())
     return "\n".join(
@@ -70,10 +69,18 @@ def section(name: str, result: Mapping[str, Any]) -> str:
             "",
             *(line for table in result.get("tables", []) for line in table_lines(table)),
             f"`{result['command']}`, seed {result['seed']}, {result['when']}{last} {duration_text(result['seconds'])}.",
-            f"On {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}.",
+            f"On {machine_text(result['machine'])}.",
             f"With {versions}.",
             "",
         ]
+    )
+
+
+def machine_text(machine: Mapping[str, Any]) -> str:
+    """What the figures were measured on."""
+    card = [machine["accelerator"]] if "accelerator" in machine else []
+    return ", ".join(
+        [machine["processor"], f"{machine['cores']} cores", f"{machine['memory_gib']} GiB", *card, machine["system"]]
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from automl_core.errors import InputError
 from nn_compression.sparsity.masks import by_parameter, gradients_altered
+from nn_compression.training.devices import Carried
 
 __all__ = ["Codebook", "Codebooks"]
 
@@ -123,10 +125,14 @@ class Codebooks:
             weight.copy_(books[key].spread(centroids))
         return Codebooks(model, books)
 
+    @cached_property
+    def _carried(self) -> Mapping[str, Carried[Codebook]]:
+        return {key: Carried(book) for key, book in self.books.items()}
+
     def centroids(self, key: str) -> Tensor:
         """The values that the weights of a tensor share, shape (centroids,)."""
         weight = self.model.get_parameter(key).detach()
-        return weight.reshape(-1)[self.books[key].to(weight.device).first]
+        return weight.reshape(-1)[self._carried[key].on(weight.device).first]
 
     @torch.no_grad()
     def apply(self) -> None:
@@ -135,20 +141,20 @@ class Codebooks:
         The weights of a centroid have one gradient and so one value after a step, but for the last bit of a vectorised
         sum; this makes them equal to the bit.
         """
-        for key, book in self.books.items():
+        for key, book in self._carried.items():
             weight = self.model.get_parameter(key)
-            weight.copy_(book.to(weight.device).spread(self.centroids(key)))
+            weight.copy_(book.on(weight.device).spread(self.centroids(key)))
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Within this the gradient of a weight is that of its centroid; pruned weights have none."""
-        with gradients_altered(self.model, {key: _tying(book) for key, book in self.books.items()}):
+        with gradients_altered(self.model, {key: _tying(book) for key, book in self._carried.items()}):
             yield
 
 
-def _tying(book: Codebook) -> Callable[[Tensor], Tensor]:
+def _tying(book: Carried[Codebook]) -> Callable[[Tensor], Tensor]:
     def tied(gradient: Tensor) -> Tensor:
-        here = book.to(gradient.device)
+        here = book.on(gradient.device)
         return here.spread(here.summed(gradient))
 
     return tied

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from automl_core.errors import InputError
 from automl_core.nearest import did_you_mean
 from nn_compression.graph.execution import refuse_computed_weights
 from nn_compression.graph.ties import first_keys
+from nn_compression.training.devices import Carried
 
 __all__ = ["Masks", "by_parameter", "gradients_altered", "prunable"]
 
@@ -111,17 +113,21 @@ class Masks:
         keys = [key for keys in prunable(model).values() for key in keys]
         return Masks(model, {key: model.get_parameter(key).detach() != 0 for key in keys})
 
+    @cached_property
+    def _removed(self) -> Mapping[str, Carried[Tensor]]:
+        return {key: Carried(~kept) for key, kept in self.kept.items()}
+
     @torch.no_grad()
     def apply(self) -> None:
         """Set the removed weights to zero; to plus zero, which costs nothing in a file."""
-        for key, kept in self.kept.items():
+        for key, removed in self._removed.items():
             weight = self.model.get_parameter(key)
-            weight.masked_fill_(~kept.to(weight.device), 0.0)
+            weight.masked_fill_(removed.on(weight.device), 0.0)
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Within this the removed weights have no gradient, so that they count for nothing in its norm either."""
-        with gradients_altered(self.model, {key: _masking(kept) for key, kept in self.kept.items()}):
+        with gradients_altered(self.model, {key: _masking(removed) for key, removed in self._removed.items()}):
             yield
 
     def density(self) -> dict[str, float]:
@@ -164,5 +170,5 @@ def gradients_altered(model: nn.Module, changes: Mapping[str, Callable[[Tensor],
             handle.remove()
 
 
-def _masking(kept: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda gradient: gradient * kept.to(gradient.device)
+def _masking(removed: Carried[Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda gradient: gradient.masked_fill(removed.on(gradient.device), 0.0)

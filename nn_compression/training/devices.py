@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from automl_core.errors import InputError
 
-__all__ = ["best_device", "device_of", "is_about_memory", "laid_out", "lay_out", "layout_of", "memory_told", "placed"]
+__all__ = [
+    "Carried",
+    "best_device",
+    "device_of",
+    "is_about_memory",
+    "laid_out",
+    "lay_out",
+    "layout_of",
+    "memory_told",
+    "placed",
+]
+
+Movable = TypeVar("Movable", bound=Any)
+"""Whatever has a method ``to`` that gives the same thing on a device, and itself where it is there."""
 
 _TRIED = 2
 """Examples that a layout is tried on: more than one, for in an axis of one value every layout looks alike."""
@@ -25,6 +39,18 @@ def device_of(model: nn.Module) -> torch.device:
     """Where a network's weights are; the CPU where it has none."""
     tensor = next(model.parameters(), None)
     return torch.device("cpu") if tensor is None else tensor.device
+
+
+class Carried(Generic[Movable]):
+    """What every step of a training asks for on the device of the training: it is moved there once."""
+
+    def __init__(self, thing: Movable) -> None:
+        self._thing = thing
+
+    def on(self, device: torch.device) -> Movable:
+        """It, on a device."""
+        self._thing = self._thing.to(device)
+        return self._thing
 
 
 def layout_of(

@@ -141,7 +141,7 @@ def arms_of(task: Task) -> dict[str, Arm]:
     """All arms of a network under one seed; the whole network is one of them."""
     with one_thread():
         problem = problem_of(task)
-        whole = Arm(1.0, problem.examiner.judge(problem.build({})), correct(problem.network.model, problem))
+        whole = Arm(1.0, problem.examiner.judge(problem.build({}))["accuracy"], correct(problem.network.model, problem))
         arms = {name: trained(task, problem, name, point) for name, point in designs(task, problem).items()}
     return {"whole": whole, **arms}
 

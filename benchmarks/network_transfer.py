@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, chain, repeat
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu
 
 from automl_core.budget import Budget
-from automl_core.problem import Trial
 from figures import ROOT, Args, Figures, done, parse, run
 from networks import train_networks, trained_network
 from nn_compression.problems.budget import CostLimit
@@ -98,13 +97,13 @@ def searched(task: Task) -> list[float]:
     problem = channels(args.second, args)
     path = args.runs / f"{task.teaching.agent}-{task.arm}-{task.seed}.sqlite"
     search = Search(path, problem, problem.specs, task.teaching.agent, Budget(args.evaluations), task.seed, policy)
-    return best_so_far(search.run(1, lambda _: None).study.trials, problem.specs.specs[0].metric, args.evaluations)
+    trials, goal = search.run(1, lambda _: None).study.trials, problem.specs.goals[0].metric
+    return best_so_far([-trial.metrics.get(goal, math.inf) for trial in trials], args.evaluations)
 
 
-def best_so_far(trials: Sequence[Trial], metric: str, evaluations: int) -> list[float]:
+def best_so_far(rewards: Sequence[float], evaluations: int) -> list[float]:
     """The best after each evaluation; a search that ended early keeps what it had."""
-    each = [trial.metrics.get(metric, -math.inf) for trial in trials]
-    return list(accumulate([*each, *each[-1:] * (evaluations - len(each))], max))
+    return list(accumulate(chain(rewards, repeat(rewards[-1], evaluations - len(rewards))), max))
 
 
 def until(curve: Sequence[float] | NDArray[np.float64], reward: float) -> int:
@@ -118,7 +117,7 @@ def judge(table: Figures, agent: str, curves: Mapping[str, Sequence[Sequence[flo
     median = {arm: np.median(own, axis=0) for arm, own in curves.items()}
     reward = float(median["scratch"][-1])
     took = {arm: [until(curve, reward) for curve in own] for arm, own in curves.items()}
-    table.add(f"{agent}: accuracy that the median search from scratch ends with", reward)
+    table.add(f"{agent}: reward (divergence, negative) that the median search from scratch ends with", reward)
     for arm, each in took.items():
         table.add(f"{agent}, {arm}: evaluations of the median search to it", until(median[arm], reward))
         table.add(f"{agent}, {arm}: searches that reach it", sum(count <= len(median[arm]) for count in each))
@@ -151,7 +150,7 @@ def main() -> int:
         searched, [Task(lesson, arm, seed) for lesson in lessons for seed in seeds for arm in ARMS], args.jobs
     ):
         found[task] = curve
-        print(f"{task}: {curve[-1]:.2f}", flush=True)
+        print(f"{task}: {curve[-1]:.4f}", flush=True)
     for lesson in lessons:
         curves = {arm: [found[Task(lesson, arm, seed)] for seed in seeds] for arm in ARMS}
         judge(table, lesson.agent, curves, bars=not args.quick)

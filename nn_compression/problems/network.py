@@ -15,7 +15,7 @@ from nn_compression.data import SettledData
 from nn_compression.files.model_files import load_saved, load_weights
 from nn_compression.files.references import load_data, load_model
 from nn_compression.graph.tracing import NetworkGraph, trace
-from nn_compression.training.devices import layout_of
+from nn_compression.training.devices import best_device, layout_of
 
 __all__ = ["Network", "NetworkReference"]
 
@@ -88,7 +88,7 @@ class Network:
     @cached_property
     def layout(self) -> torch.memory_format:
         """How its images lie in memory where it computes: see :func:`nn_compression.training.devices.layout_of`."""
-        return layout_of([self.model], self.data.train.inputs, self.data.task.forward)
+        return layout_of([self.model], self.data.train.inputs, self.data.task.forward, best_device())
 
     def groups(self, keep: tuple[str, ...] = (), round_to: int = 1) -> tuple[ChannelGroup, ...]:
         """Its groups of coupled channels, as :func:`nn_compression.channels.channel_groups` finds them."""

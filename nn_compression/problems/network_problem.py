@@ -19,7 +19,7 @@ from automl_core.space import DesignSpace, Point, Value, Variable
 from automl_core.specs import Spec, Specs
 from nn_compression.graph.layer import within
 from nn_compression.problems.budget import METRICS, CostLimit
-from nn_compression.problems.candidate import Examiner, Judging, faults_of_the_network, metric_name, metric_spec
+from nn_compression.problems.candidate import Examiner, Judging, faults_of_the_network, goal_spec
 from nn_compression.problems.costs import Cost
 from nn_compression.problems.grid import Grid
 from nn_compression.problems.legal import LegalDesigns
@@ -103,9 +103,11 @@ class NetworkProblem(ABC):
 
     @cached_property
     def specs(self) -> Specs:
-        """The task's metric, as good as it will be, within the budget."""
+        """What designs are ordered by, as good as it will be, within the budget."""
         unit = METRICS[self.limit.metric]
-        return Specs([metric_spec(self.network.data.task), Spec(self.limit.metric, maximum=self.bound, unit=unit)])
+        return Specs(
+            [goal_spec(self.network.data.task, self.judging), Spec(self.limit.metric, maximum=self.bound, unit=unit)]
+        )
 
     def allowed(self, prefixes: Sequence[Point]) -> list[Allowed]:
         """As :meth:`automl_core.problem.Sequential.allowed`; with AMC's features, as shares."""
@@ -120,17 +122,17 @@ class NetworkProblem(ABC):
         return float(self.cost.total(self.grid.levels([point]))[0])
 
     def evaluate(self, point: Point, scenario: str, seed: int) -> Evaluation:
-        """The task's metric on the validation split, and the cost.
+        """The task's metric on the validation split, what designs are ordered by, and the cost.
 
         Raises:
-            EvaluationError: the network fails, or its metric is not a finite number.
+            EvaluationError: the network fails, or a figure of it is not a finite number.
         """
         began = time.perf_counter()
         with one_thread():
             with faults_of_the_network():
                 candidate = self.build(point)
-            value = self.examiner.judge(candidate)
-        metrics = {metric_name(self.network.data.task): value, self.limit.metric: self.cost_of(point)}
+            figures = self.examiner.judge(candidate)
+        metrics = {**figures, self.limit.metric: self.cost_of(point)}
         return Evaluation(metrics, self.observed(point), time.perf_counter() - began)
 
     @cached_property

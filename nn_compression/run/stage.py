@@ -25,6 +25,7 @@ from nn_compression.coding.codec import encode
 from nn_compression.export import export_onnx
 from nn_compression.files.model_files import load_saved, save_model
 from nn_compression.problems.budget import METRICS, CostLimit
+from nn_compression.problems.candidate import DIVERGENCE, metric_spec
 from nn_compression.problems.network_problem import NetworkProblem
 from nn_compression.problems.smallest import SmallestProblem
 from nn_compression.run.baselines import best_random, smallest_uniform
@@ -182,6 +183,7 @@ class StageRun:
         seed, limits = self.finishing.seed, self.stage
         searched = problem if limits.drop is None else SmallestProblem(problem, limits.drop, self._whole(problem))
         goal = searched.specs.goals[0]
+        shown = metric_spec(self.finishing.data.task) if goal.metric == DIVERGENCE else goal
         first = Search(self.records("study"), searched, searched.specs, self.optimizer, self.budget, seed, self.policy)
         with narrator.searching(f"{limits.method}: {self.optimizer}") as progress:
             found = first.run(jobs, progress, keep=self.folder / "policy")
@@ -195,7 +197,7 @@ class StageRun:
 
         def reached(metrics: Metrics | None) -> float:
             met = metrics is not None and searched.specs.score(metrics).feasible
-            return metrics[goal.metric] if met and metrics is not None else math.nan
+            return metrics[shown.metric] if met and metrics is not None else math.nan
 
         best, random = found.study.best, best_random(drawn.study)
         if isinstance(searched, SmallestProblem):
@@ -206,8 +208,8 @@ class StageRun:
             limits.method,
             found.optimizer,
             found.study.spent,
-            goal.metric,
-            goal.unit,
+            shown.metric,
+            shown.unit,
             reached(None if best is None else best.metrics),
             reached(uniform),
             reached(None if random is None else random.metrics),
@@ -218,7 +220,7 @@ class StageRun:
     def _whole(self, problem: NetworkProblem) -> float:
         """The metric of the network before the run, on the examples and in the way that designs are judged."""
         with one_thread():
-            return problem.examiner.judge(load_saved(self.base))
+            return problem.examiner.judge(load_saved(self.base))[metric_spec(self.finishing.data.task).metric]
 
     # The network.
 

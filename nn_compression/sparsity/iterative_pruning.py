@@ -5,12 +5,15 @@ Of a network with convolutions as of one with LSTM layers; a teacher, such as th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from automl_core.errors import InputError
 from nn_compression.data import SettledData
@@ -18,7 +21,7 @@ from nn_compression.files.tensor_files import digest, read_tensors, write_tensor
 from nn_compression.sparsity.masks import Masks
 from nn_compression.training.loop import Epoch, Schedule, train
 
-__all__ = ["Pruning", "Round", "prune_iteratively"]
+__all__ = ["Pruning", "Round", "dropout_scaled", "prune_iteratively"]
 
 _ROUND, _TRAINING = "pruning.safetensors", "pruning-training-{}.safetensors"
 
@@ -32,6 +35,7 @@ class Pruning:
         rounds: how often weights are removed.
         retrain: the training after each round but the last.
         settle: the training after the last round.
+        less_dropout: whether dropout falls with the weights that remain (section 3.2): a sparse network overfits less.
 
     Raises:
         InputError: there is no round.
@@ -41,6 +45,7 @@ class Pruning:
     rounds: int
     retrain: Schedule
     settle: Schedule
+    less_dropout: bool = True
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
@@ -112,7 +117,8 @@ def prune_iteratively(
         masks.apply()
         schedule = pruning.settle if number == pruning.rounds else pruning.retrain
         checkpoint = folder / _TRAINING.format(number) if folder else None
-        with masks.held():
+        share = math.sqrt(masks.whole_density) if pruning.less_dropout else 1.0
+        with masks.held(), dropout_scaled(model, share):
             history = train(
                 model,
                 data,
@@ -128,6 +134,29 @@ def prune_iteratively(
         if progress is not None:
             progress(Round(number, history.epochs[-1].loss if history.epochs else None, masks))
     return masks
+
+
+@contextmanager
+def dropout_scaled(model: nn.Module, factor: float) -> Iterator[None]:
+    """Within this every dropout leaves out a part of what it did (Han et al., NIPS 2015, equation 3).
+
+    Args:
+        model: with dropout layers, or recurrent layers that have some between them.
+        factor: the square root of the share of the weights that remain.
+    """
+    ratios = [
+        (module, name, float(getattr(module, name)))
+        for module in model.modules()
+        for kind, name in ((_DropoutNd, "p"), (nn.RNNBase, "dropout"), (nn.MultiheadAttention, "dropout"))
+        if isinstance(module, kind)
+    ]
+    try:
+        for module, name, ratio in ratios:
+            setattr(module, name, ratio * factor)
+        yield
+    finally:
+        for module, name, ratio in ratios:
+            setattr(module, name, ratio)
 
 
 def _keep(model: nn.Module, folder: Path | None, number: int, known: str) -> None:

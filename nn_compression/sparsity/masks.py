@@ -141,6 +141,14 @@ class Masks:
             shares[name] = sum(left) / sum(sizes)
         return shares
 
+    @property
+    def whole_density(self) -> float:
+        """The share of all these weights together that remains."""
+        keys = [key for keys in prunable(self.model).values() for key in keys]
+        sizes = {key: self.model.get_parameter(key).numel() for key in keys}
+        left = sum(int(self.kept[key].sum()) if key in self.kept else size for key, size in sizes.items())
+        return left / sum(sizes.values())
+
 
 def _largest(weight: Tensor, share: float) -> Tensor:
     """True for exactly ``share`` of the weights, rounded; at least one. Of equal ones the first."""

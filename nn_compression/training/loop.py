@@ -95,7 +95,7 @@ def train(
         remedy = "give the Task a soft_loss, or train without a teacher"
         raise InputError(f"the task {data.task.name!r} has no soft loss to learn from a teacher by", remedy=remedy)
     known = identity(model.state_dict(), data, schedule, seed, None if teacher is None else teacher.state_dict())
-    layout = layout_of([model] if teacher is None else [model, teacher], data.train.inputs, data.task.forward)
+    layout = layout_of([model] if teacher is None else [model, teacher], data.train.inputs, data.task.forward, place)
     remedy = f"take smaller batches than {schedule.batch}, or a smaller network"
     with memory_told("training", remedy), placed(model, place, layout):
         course = _Course(model, data, schedule, seed, _frozen(teacher, place), after_step or _nothing, place, layout)

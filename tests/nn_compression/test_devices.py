@@ -37,11 +37,14 @@ def examples(count: int) -> Split:
 def test_a_network_computes_with_the_channels_last_where_it_can(view: bool, layout: torch.memory_format) -> None:
     data = settled(Data(examples(12), examples(6), examples(6), torch.randn(1, 3, 6, 6), "classification"), 0)
     model = Flattened(view=view)
-    assert layout_of([model], data.train.inputs, CLASSIFICATION.forward) == layout
+    assert layout_of([model], data.train.inputs, CLASSIFICATION.forward, torch.device("cpu")) == layout
     train(model, data, Schedule(epochs=1, batch=4, learning_rate=0.1), seed=0, teacher=Flattened(view=False))
     assert 0 <= evaluate(model, data.test, data.task) <= 100
     assert model.seen[-1] == (layout == torch.channels_last)
-    assert layout_of([Flattened(view=False), model], data.train.inputs, CLASSIFICATION.forward) == layout
+    assert (
+        layout_of([Flattened(view=False), model], data.train.inputs, CLASSIFICATION.forward, torch.device("cpu"))
+        == layout
+    )
 
 
 def test_trying_a_layout_leaves_no_trace() -> None:
@@ -50,7 +53,16 @@ def test_trying_a_layout_leaves_no_trace() -> None:
     model.register_buffer("image", torch.ones(1, 2, 3, 4))
     before = {key: (tensor.data_ptr(), tensor.stride()) for key, tensor in model.state_dict().items()}
     generator = torch.get_rng_state()
-    layout_of([model], torch.randn(9, 3, 6, 6, generator=torch.Generator()), CLASSIFICATION.forward)
+    layout_of(
+        [model], torch.randn(9, 3, 6, 6, generator=torch.Generator()), CLASSIFICATION.forward, torch.device("cpu")
+    )
     assert torch.equal(torch.get_rng_state(), generator)
     assert {key: (tensor.data_ptr(), tensor.stride()) for key, tensor in model.state_dict().items()} == before
     assert model.training and model.conv.training and not model.linear.training
+
+
+def test_images_stay_contiguous_on_a_card() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())
+    images = torch.zeros(2, 3, 6, 6)
+    assert layout_of([model], images, CLASSIFICATION.forward, torch.device("cpu")) == torch.channels_last
+    assert layout_of([model], images, CLASSIFICATION.forward, torch.device("cuda")) == torch.contiguous_format

@@ -138,3 +138,25 @@ def test_the_weights_of_an_lstm_are_pruned_with_a_teacher_and_stay_so() -> None:
 def test_no_round_is_refused() -> None:
     with pytest.raises(InputError, match="0 rounds"):
         Pruning(KEEP, 0, SCHEDULE, SCHEDULE)
+
+
+def test_dropout_falls_with_the_weights_that_remain(digits: SettledData) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 60), nn.ReLU(), nn.Dropout(0.4), nn.Linear(60, 10))
+    seen: list[tuple[float, float]] = []
+
+    def look(module: nn.Module, *_: object) -> None:
+        weights = [model.get_parameter(key) for key in ("1.weight", "4.weight")]
+        left = sum(int((weight != 0).sum()) for weight in weights) / sum(weight.numel() for weight in weights)
+        if model.training:
+            seen.append((float(module.p), 0.4 * left**0.5))  # Han et al., NIPS 2015, equation 3
+
+    dropout = model.get_submodule("3")
+    dropout.register_forward_hook(look)
+    keep, once = {"1": 0.1, "4": 0.5}, Schedule(1, learning_rate=0.01, batch=256)
+    prune_iteratively(model, digits, Pruning(keep, 2, once, once), seed=0)
+    assert [ratio for ratio, _ in seen] == pytest.approx([expected for _, expected in seen], rel=1e-3)
+    assert seen[0][0] > 1.2 * seen[-1][0]
+    assert dropout.p == 0.4
+    as_it_was = len(seen)
+    prune_iteratively(model, digits, Pruning(keep, 1, once, once, less_dropout=False), seed=0)
+    assert {ratio for ratio, _ in seen[as_it_was:]} == {0.4}

@@ -85,7 +85,7 @@ PLANS: Mapping[str, Plan] = {
         settle=40,
         centroids=2,
         keep={
-            "1": {"fc1": 0.085, "fc2": 0.18, "fc3": 0.5},
+            "1": {"fc1": 0.098, "fc2": 0.2, "fc3": 0.5},
             "2": {"fc1": 0.03, "fc2": 0.07, "fc3": 0.4},
             "3": {"fc1": 0.02, "fc2": 0.05, "fc3": 0.35},
         },
@@ -97,10 +97,10 @@ PLANS: Mapping[str, Plan] = {
         dense=Schedule(5, learning_rate=0.05),
         rounds=6,
         retrain=1,
-        settle=6,
+        settle=10,
         centroids=2,
         keep={
-            "1": {"conv1": 0.6, "conv2": 0.2, "fc1": 0.08, "fc2": 0.3},
+            "1": {"conv1": 0.6, "conv2": 0.22, "fc1": 0.087, "fc2": 0.35},
             "2": {"conv1": 0.6, "conv2": 0.12, "fc1": 0.035, "fc2": 0.2},
             "3": {"conv1": 0.5, "conv2": 0.08, "fc1": 0.016, "fc2": 0.12},
         },

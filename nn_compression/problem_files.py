@@ -4,7 +4,7 @@ The file::
 
     network: my_model:network       # as `sizewise compress` takes it
     data: my_data:data
-    weights: my_model.safetensors   # beside this file
+    weights: my_model.safetensors   # beside this file, as a text (data: my.txt) is
     method: channels                # or bits, sparsity, joint
     budget: macs=0.5
     round_to: 8                     # of channels and joint; keep: [layer, ...] and hardware: edge as for `compress`
@@ -150,12 +150,20 @@ def read_problem(path: Path) -> ProblemSpec:
     for key, given in (("data", document.data), ("weights", document.weights)):
         if own and given is None:
             raise InputError(f"a network of your own needs its {key}", place=str(path), remedy=f"add `{key}:`")
+    method, limit = (
+        _method(document.method, source.place(("method",))),
+        _limit(document.budget, source.place(("budget",))),
+    )
+    for key, used in _USED.items():
+        if key in document.model_fields_set and not used(method, limit):
+            purpose = f"it has no part in {method} with a budget of {limit.metric}"
+            raise InputError(f"{purpose}: {key}", place=source.place((key,)), remedy="leave it out")
     return replace(
         ProblemSpec(
             document.network,
-            document.data or zoo_model(document.network)[0].data,
-            _method(document.method, source.place(("method",))),
-            _limit(document.budget, source.place(("budget",))),
+            _data(document, path),
+            method,
+            limit,
         ),
         weights=None if document.weights is None else Path(_beside(document.weights, path)),
         keep=document.keep,
@@ -164,6 +172,19 @@ def read_problem(path: Path) -> ProblemSpec:
         seed=document.seed,
         file=path,
     )
+
+
+_USED: Mapping[str, Callable[[Search, CostLimit], bool]] = {
+    "round_to": lambda method, _: method in ("channels", "joint"),
+    "hardware": lambda method, limit: method == "bits" and limit.metric in ("latency", "energy"),
+}
+"""Where a key has a use."""
+
+
+def _data(document: _Document, path: Path) -> str:
+    """A text lies beside the file, as weights do."""
+    named = document.data or zoo_model(document.network)[0].data
+    return _beside(named, path) if named.endswith(".txt") else named
 
 
 def _beside(name: str, path: Path) -> str:

@@ -138,3 +138,21 @@ def test_networks_and_toys_stand_in_one_comparison(file: Path, monkeypatch: pyte
     problems = {study["problem"]: study for study in json.loads(ended.stdout)["studies"]}
     assert set(problems) == {"mine", "allocation"}
     assert problems["mine"]["met"] is True
+
+
+@pytest.mark.parametrize(
+    ("line", "named"), [("method: bits\nround_to: 8", "round_to"), ("hardware: cloud", "hardware")]
+)
+def test_a_key_without_use_is_refused_with_its_line(line: str, named: str, tmp_path: Path) -> None:
+    file = tmp_path / "idle.yaml"
+    budget = "bytes=0.2" if "bits" in line else "macs=0.5"
+    file.write_text(f"network: digits_net\nbudget: {budget}\n{line}\n")
+    with pytest.raises(InputError, match=f"no part in .*{named}") as refused:
+        read_problem(file)
+    assert f"idle.yaml:{len(file.read_text().splitlines())}" in str(refused.value)
+
+
+def test_a_text_lies_beside_its_problem_file(tmp_path: Path) -> None:
+    file = tmp_path / "text.yaml"
+    file.write_text("network: lstm_char\ndata: my.txt\nmethod: sparsity\nbudget: bytes=0.2\n")
+    assert read_problem(file).data == str(tmp_path / "my.txt")

@@ -33,6 +33,10 @@ from automl_core.targets import Targets
 __all__ = ["Agent", "Gcn", "GcnWithoutModel", "Seq2Seq", "Seq2SeqWithoutModel"]
 
 _LEAST_WARMUP, _MOST_WARMUP = 16, 64
+_MANY = _MOST_WARMUP // 2
+"""Variables; of more the designs at first do not tell one from another, unless few are moved at a time."""
+_MOVED, _STEP = 0.2, 0.25
+"""Of such designs: the share of the variables that are moved, and how far (a standard deviation, in the unit cube)."""
 _ELITES = 24
 _COPIES = 128
 """Pseudo-samples of the elites."""
@@ -121,7 +125,7 @@ class Agent:
         self._asked += n
         self._asks += 1
         if len(self._memory) < (self._warmup if self._policy is None else 1):
-            return self._random.ask(n)
+            return self._first(n)
         with one_thread():
             networks = self._ready()
             if self._targets is None:
@@ -129,6 +133,17 @@ class Agent:
                 return self._proposals(networks, [self.specs], n)
             networks.learn(n, self._targets.draw(_LESSONS, self._generator), self._allowed)
             return self._proposals(networks, self._targets.draw(n, self._generator), 1)
+
+    def _first(self, n: int) -> Array:
+        """Designs to learn from at first: all over the space, or around its start where there are many variables.
+
+        A random design of many variables is bad whatever becomes of one of them, so that it tells of none.
+        """
+        if self.space.start is None or self.space.dim <= _MANY:
+            return self._random.ask(n)
+        start, shape = self.space.encode(self.space.start), (n, self.space.dim)
+        step = self._generator.normal(0.0, _STEP, shape)
+        return np.clip(np.where(self._generator.random(shape) < _MOVED, start + step, start), 0.0, 1.0)
 
     def _ready(self) -> Networks:
         if self._networks is None:

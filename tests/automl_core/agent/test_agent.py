@@ -216,3 +216,18 @@ def test_every_design_of_a_training_is_for_a_target_of_its_own() -> None:
     agent.tell([trial_of(problem, i, np.array([x])) for i, x in enumerate(np.linspace(0.01, 0.99, 40))])
     designs = agent.ask(16)[:, 0]
     assert len(designs) == 16 and designs.max() - designs.min() > 0.4, "all over the range, not at its middle"
+
+
+def test_of_many_variables_few_are_moved_from_the_start_at_first() -> None:
+    specs, budget = Specs([Spec("loss", goal="minimize")]), Budget(200)
+    wide = DesignSpace([Variable(f"v{number}", 0.0, 1.0, start=0.3) for number in range(60)])
+    drawn = Seq2Seq(wide, specs, 0, budget).ask(40)
+    moved = np.abs(drawn - 0.3) > 1e-9
+    assert 0.1 < moved.mean() < 0.3
+    assert np.array_equal(drawn, Seq2Seq(wide, specs, 0, budget).ask(40))
+    for space in (
+        DesignSpace([Variable(f"v{number}", 0.0, 1.0, start=0.3) for number in range(30)]),
+        DesignSpace([Variable(f"v{number}", 0.0, 1.0) for number in range(60)]),
+    ):
+        everywhere = Seq2Seq(space, specs, 0, budget).ask(64)
+        assert everywhere.mean(0) == pytest.approx(0.5, abs=0.1)  # a low-discrepancy sequence fills every axis evenly

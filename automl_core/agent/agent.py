@@ -18,6 +18,7 @@ from torch import Tensor
 from automl_core.agent.graph import DesignGraph
 from automl_core.agent.legal import Ask
 from automl_core.agent.memory import Memory
+from automl_core.agent.model import MANY
 from automl_core.agent.networks import Networks, Settings
 from automl_core.agent.policy_files import Policy, read_policy, write_policy
 from automl_core.agent.scales import Scales
@@ -33,10 +34,8 @@ from automl_core.targets import Targets
 __all__ = ["Agent", "Gcn", "GcnWithoutModel", "Seq2Seq", "Seq2SeqWithoutModel"]
 
 _LEAST_WARMUP, _MOST_WARMUP = 16, 64
-_MANY = _MOST_WARMUP // 2
-"""Variables; of more the designs at first do not tell one from another, unless few are moved at a time."""
 _MOVED, _STEP = 0.2, 0.25
-"""Of such designs: the share of the variables that are moved, and how far (a standard deviation, in the unit cube)."""
+"""Of the first designs of many variables: the share that is moved, and how far (a standard deviation, in the cube)."""
 _ELITES = 24
 _COPIES = 128
 """Pseudo-samples of the elites."""
@@ -139,7 +138,7 @@ class Agent:
 
         A random design of many variables is bad whatever becomes of one of them, so that it tells of none.
         """
-        if self.space.start is None or self.space.dim <= _MANY:
+        if self.space.start is None or self.space.dim <= MANY:
             return self._random.ask(n)
         start, shape = self.space.encode(self.space.start), (n, self.space.dim)
         step = self._generator.normal(0.0, _STEP, shape)

@@ -11,8 +11,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from itertools import pairwise
-from typing import Any
+from itertools import pairwise, product
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -20,7 +20,10 @@ from torch import Tensor, nn
 
 from automl_core.space import Array
 
-__all__ = ["Ensemble", "MetricModel", "Prediction", "Warp"]
+__all__ = ["MANY", "Additive", "Ensemble", "MetricModel", "Prediction", "Warp"]
+
+MANY = 32
+"""Variables; with more of them an agent has fewer trials than a few for each, for most of its search."""
 
 _RATIO = 5.0
 """A positive metric whose 95th percentile is more than this times its 5th is predicted on a log scale."""
@@ -74,6 +77,10 @@ class Warp:
         return torch.sinh(warped) * self.spread + self.centre
 
 
+_Pairs: TypeAlias = Sequence[tuple[int, int]]
+"""Places here and there that mean the same."""
+
+
 class Ensemble(nn.Module):
     """``members`` perceptrons side by side, each with its own weights.
 
@@ -107,6 +114,70 @@ class Ensemble(nn.Module):
                 x = nn.functional.silu(x)
         return x
 
+    @torch.no_grad()
+    def take_over(self, tensors: Mapping[str, Tensor], rows: _Pairs, columns: _Pairs) -> bool:
+        """Take over the weights of another one of its kind, the layers between as they are.
+
+        Args:
+            tensors: its state.
+            rows: inputs here and there.
+            columns: outputs here and there.
+
+        Returns:
+            whether it is of this kind and width.
+        """
+        if "weights.1" not in tensors or tensors["weights.1"].shape != self.weights[1].shape:
+            return False
+        for to, of in rows:
+            self.weights[0][:, to] = tensors["weights.0"][:, of]
+        for to, of in columns:
+            self.weights[2][:, :, to] = tensors["weights.2"][:, :, of]
+            self.biases[2][:, :, to] = tensors["biases.2"][:, :, of]
+        self.weights[1].copy_(tensors["weights.1"])
+        for layer in (0, 1):
+            self.biases[layer].copy_(tensors[f"biases.{layer}"])
+        return True
+
+
+class Additive(nn.Module):
+    """``members`` sums side by side of a parabola in each input: what few trials tell of many variables.
+
+    Args:
+        inputs: numbers in, from 0 to 1.
+        outputs: numbers out.
+        members: how many sums.
+        generator: draws the weights.
+    """
+
+    penalty = 1e-3
+    """Of the squares of the weights, in the loss: with fewer trials than weights it is what decides between them."""
+
+    def __init__(self, inputs: int, outputs: int, members: int, generator: torch.Generator) -> None:
+        super().__init__()
+        first = 0.02 * torch.randn(members, 2 * inputs, outputs, generator=generator)
+        self.weights = nn.ParameterList([nn.Parameter(first)])
+        self.biases = nn.ParameterList([nn.Parameter(torch.zeros(members, 1, outputs))])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape (members, n, inputs) or (n, inputs) to (members, n, outputs)."""
+        if x.dim() == 2:
+            x = x.expand(self.weights[0].shape[0], *x.shape)
+        centred = 2 * x - 1
+        return torch.baddbmm(self.biases[0], torch.cat([centred, centred.square()], -1), self.weights[0])
+
+    @torch.no_grad()
+    def take_over(self, tensors: Mapping[str, Tensor], rows: _Pairs, columns: _Pairs) -> bool:
+        """As :meth:`Ensemble.take_over`."""
+        theirs, own = tensors["weights.0"], self.weights[0]
+        if "weights.1" in tensors or theirs.shape[0] != own.shape[0]:
+            return False
+        powers = [(own.shape[1] // 2 * power, theirs.shape[1] // 2 * power) for power in (0, 1)]
+        for (to, of), (here, there), (to_column, of_column) in product(rows, powers, columns):
+            own[:, here + to, to_column] = theirs[:, there + of, of_column]
+        for to, of in columns:
+            self.biases[0][:, :, to] = tensors["biases.0"][:, :, of]
+        return True
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -131,6 +202,7 @@ class MetricModel:
         members: networks in the ensemble.
         width: of the hidden layers.
         rate: of Adam.
+        additive: whether each input counts by itself: a network needs more trials than a few for each input.
     """
 
     def __init__(
@@ -142,10 +214,12 @@ class MetricModel:
         members: int = 5,
         width: int = 96,
         rate: float = 2e-3,
+        additive: bool = False,
     ) -> None:
         self.inputs, self.metrics = tuple(inputs), tuple(metrics)
         self.generator = torch.Generator().manual_seed(seed)
-        self.network = Ensemble(len(self.inputs), 2 * len(self.metrics), members, width, self.generator)
+        sizes = (len(self.inputs), 2 * len(self.metrics), members)
+        self.network = Additive(*sizes, self.generator) if additive else Ensemble(*sizes, width, self.generator)
         self.warps: tuple[Warp, ...] = tuple(Warp(log=False, centre=0.0, spread=1.0) for _ in self.metrics)
         self._adam = torch.optim.Adam(self.network.parameters(), lr=rate, weight_decay=0.0)
         self._x = torch.zeros(0, len(self.inputs))
@@ -198,6 +272,8 @@ class MetricModel:
                 chance, known[rows].float().expand_as(chance), reduction="none"
             )
             loss = (weight * (error * known[rows] + 0.2 * missing)).mean()
+            if isinstance(self.network, Additive):
+                loss = loss + self.network.penalty * self.network.weights[0].square().sum((1, 2)).mean()
             self._adam.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self._adam.step()
@@ -225,19 +301,10 @@ class MetricModel:
         rows = [(at, list(inputs).index(name)) for at, name in enumerate(self.inputs) if name in inputs]
         metrics = list(warps)
         outputs = [(at, metrics.index(name)) for at, name in enumerate(self.metrics) if name in warps]
-        if tensors["weights.1"].shape != self.network.weights[1].shape or not rows or not outputs:
-            return
         count, earlier = len(self.metrics), len(metrics)
         columns = [*outputs, *((count + to, earlier + of) for to, of in outputs)]
-        with torch.no_grad():
-            for to, of in rows:
-                self.network.weights[0][:, to] = tensors["weights.0"][:, of]
-            for to, of in columns:
-                self.network.weights[2][:, :, to] = tensors["weights.2"][:, :, of]
-                self.network.biases[2][:, :, to] = tensors["biases.2"][:, :, of]
-            self.network.weights[1].copy_(tensors["weights.1"])
-            for layer in (0, 1):
-                self.network.biases[layer].copy_(tensors[f"biases.{layer}"])
+        if not rows or not outputs or not self.network.take_over(tensors, rows, columns):
+            return
         self._refresh_warps()
         own, own_error = self.warps, self._error()
         self.warps = tuple(warps.get(name, warp) for name, warp in zip(self.metrics, own, strict=True))

@@ -16,7 +16,7 @@ from automl_core.agent.graph import DesignGraph
 from automl_core.agent.imagination import Imagination, Standing, hopes
 from automl_core.agent.legal import Ask
 from automl_core.agent.memory import Memory
-from automl_core.agent.model import MetricModel, Warp
+from automl_core.agent.model import MANY, MetricModel, Warp
 from automl_core.agent.named import load_named, saved_tensors
 from automl_core.agent.policy_files import Parts, Policy
 from automl_core.agent.scales import Scales
@@ -94,7 +94,7 @@ class Networks:
         self.critic = Critic(graph, encoder(), body(graph, width, draw), width, draw)
         self.learner = Ddpg(self.actor, self.critic)
         inputs = [f"{graph.space.variables[entry.variable].name}|{entry.heads[0]}" for entry in graph.entries]
-        self.model = MetricModel(inputs, memory.metrics, seed)
+        self.model = MetricModel(inputs, memory.metrics, seed, additive=graph.space.dim > MANY)
         self.imagination = Imagination(graph, self.model, draw)
 
     def observe(self) -> None:

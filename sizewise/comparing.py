@@ -114,6 +114,10 @@ def _entry(problem: str, folder: Path | None, timeout: float | None, *, quiet: b
     return circuit_entry(Path(problem), folder, limit_seconds=timeout)
 
 
+_NETWORKS = {"network", "data", "method", "budget"}
+"""Keys of a network's file, none of which a circuit's has."""
+
+
 def _network(problem: str) -> str | None:
     """What names a network: behind ``net:``, or a YAML file of one; ``None`` for a circuit."""
     if problem.startswith(_NETWORK):
@@ -122,7 +126,7 @@ def _network(problem: str) -> str | None:
     from automl_core.located_yaml import read_yaml
 
     try:
-        return problem if "network" in read_yaml(Path(problem)).tree else None
+        return problem if _NETWORKS & set(read_yaml(Path(problem)).tree) else None
     except InputError:
         return None  # whoever reads circuits says what is wrong with it
 

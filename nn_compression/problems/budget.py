@@ -83,7 +83,8 @@ class CostLimit:
             return cls(metric, number / 100)
         if suffix == "" and "" in scales and number > 1 and not number.is_integer():
             remedy = f"write a share of at most 1, or a whole amount: {metric}={_EXAMPLES[metric]}"
-            raise InputError(f"{said} {METRICS[metric]} is neither", place="--budget", remedy=remedy)
+            problem = f"{said} is neither a share nor a whole number of {METRICS[metric]}"
+            raise InputError(problem, place="--budget", remedy=remedy)
         relative = suffix == "" and (number <= 1 or "" not in scales)
         return cls(metric, number if relative else number * scales[suffix], relative)
 

@@ -154,5 +154,5 @@ def refuse_unknown(keep: Sequence[str], layers: Collection[str]) -> None:
     """
     for name in keep:
         if not any(within(layer, name) for layer in layers):
-            remedy = did_you_mean(name, layers, "its layers")
+            remedy = did_you_mean(name, layers, "its layers") + ("; repeat --keep for each" if "," in name else "")
             raise InputError(f"the model has no layer {name!r} to keep", place="--keep", remedy=remedy)

@@ -117,12 +117,14 @@ def refuse_untrained(model: nn.Module, data: SettledData, source: Source) -> Non
     if found > statistics.fmean(drawn) + _SPREADS * statistics.stdev(drawn):
         return
     usual = usual_schedule(source.model)
-    epochs = 20 if usual is None else usual.epochs
+    remedy = f"train it here (--train-epochs {20 if usual is None else usual.epochs}), or give its weights"
+    if source.train_epochs:
+        remedy = f"its training of {source.train_epochs} epochs taught it nothing: try another learning rate (--lr)"
     shown = f"{sign * found:.3g} {task.unit}".rstrip()
     raise InputError(
         f"the network is untrained: {shown} on the validation split, and {sign * max(drawn):.3g} with random weights",
         place=source.model,
-        remedy=f"train it here (--train-epochs {epochs}), or give its weights (--weights FILE.safetensors)",
+        remedy=remedy if source.train_epochs else f"{remedy} (--weights FILE.safetensors)",
     )
 
 

@@ -43,6 +43,7 @@ class Finishing:
         folder: where its checkpoints are kept; ``None``: nowhere.
         teacher: a network to learn from as well.
         progress: hears of every epoch.
+        say: hears, in words, what else there is to tell.
     """
 
     data: SettledData
@@ -51,14 +52,17 @@ class Finishing:
     folder: Path | None
     teacher: nn.Module | None = None
     progress: Callable[[Epoch], None] | None = None
+    say: Callable[[str], None] | None = None
 
-    def heard_by(self, progress: Callable[[Epoch], None]) -> Finishing:
+    def heard_by(self, progress: Callable[[Epoch], None], say: Callable[[str], None]) -> Finishing:
         """The same, heard by somebody."""
-        return replace(self, progress=progress)
+        return replace(self, progress=progress, say=say)
 
     def untrained(self) -> Finishing:
         """The same without any training."""
-        return replace(self, schedule=replace(self.schedule, epochs=0), folder=None, teacher=None, progress=None)
+        return replace(
+            self, schedule=replace(self.schedule, epochs=0), folder=None, teacher=None, progress=None, say=None
+        )
 
     def counted(self) -> Callable[[Epoch], None] | None:
         """Whoever hears of it, told of the epochs of several trainings as of one."""
@@ -91,8 +95,11 @@ class Finishing:
                 checkpoint=None if self.folder is None else self.folder / f"{name}.training",
                 progress=self.progress,
             )
-        if self._metric(model) < before:
+        if (after := self._metric(model)) < before:
             model.load_state_dict(untrained)
+            if self.say is not None:
+                found = f"{abs(after):.4g} instead of {abs(before):.4g} on the validation split"
+                self.say(f"fine-tuning made it worse ({found}), and is not kept")
         model.eval()
 
     def _metric(self, model: nn.Module) -> float:

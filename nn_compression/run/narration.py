@@ -76,7 +76,7 @@ class Narration:
             line = epoch_line(title, epoch, epochs)
             if self._console.is_terminal:
                 status.update(line)
-            elif now - told >= _LINE_EVERY and not self._quiet:
+            elif now - told >= _LINE_EVERY and epoch.number < epochs and not self._quiet:  # the last is told below
                 told = now
                 say(self._console, line)
 
@@ -113,6 +113,8 @@ class Narration:
         """A study, live."""
         from automl_core.report.live import LiveView
 
+        if not self._console.is_terminal:  # in a terminal it stands above the table
+            self.say(title)
         with LiveView(self._console, engineering, title, quiet=self._quiet) as view:
             yield view
 

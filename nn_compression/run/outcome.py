@@ -100,6 +100,7 @@ class SearchFigures:
         uniform: every layer treated alike.
         random: the best of random search.
         seconds: of the search alone.
+        ordered_by: what designs were ordered by, where it is not the metric shown.
     """
 
     method: str
@@ -111,6 +112,7 @@ class SearchFigures:
     uniform: float
     random: float
     seconds: float
+    ordered_by: str = ""
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> SearchFigures:

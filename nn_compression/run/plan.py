@@ -97,7 +97,7 @@ class Plan:
     def __str__(self) -> str:
         if self.limit is not None:
             return f"{self.method} to {self.limit}"
-        return f"{self.method}, the smallest network within {self.max_drop:g} of the metric"
+        return f"{self.method}, the smallest network whose metric drops by no more than {self.max_drop:g}"
 
 
 def make_plan(method: str, budget: str | None, max_drop: float | None) -> Plan:

@@ -19,11 +19,15 @@ from nn_compression.problems.network import NetworkReference
 from nn_compression.run.designs import designs_of
 from nn_compression.run.plan import BUDGETS, METHODS, Stage
 from nn_compression.run.settings import Settings
+from nn_compression.training.evaluation import evaluate
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = ["Prospect", "Reachable", "prospect_of"]
+
+_TRIED = 2
+"""Examples that the network is tried on."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,7 @@ def prospect_of(asked: Settings) -> Prospect:
     weights = None if source.weights is None else Path(source.weights)
     reference = NetworkReference(source.data, source.model, weights, seed=source.seed)
     network = reference.load()
+    evaluate(network.model, data.validation.first(_TRIED), data.task)  # what it makes fits the targets
     reachable = [
         _reachable(method, metric, reference, settings)
         for method in METHODS

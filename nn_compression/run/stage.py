@@ -103,7 +103,7 @@ class StageRun:
         found, figures = self._search(problem, jobs, narrator)
         write_whole(self.folder / _SEARCH, json_text(asdict(figures)))
         with narrator.training(f"fine-tuning ({self.stage.method})", self.finishing.schedule.epochs) as heard:
-            made = self._best(found.study, self.finishing.heard_by(heard))
+            made = self._best(found.study, self.finishing.heard_by(heard, narrator.say))
         write_whole(self.folder / POINT, json_text(dict(made.point)))
         save_model(self.folder, made.model, made.spec)
 
@@ -187,6 +187,8 @@ class StageRun:
         first = Search(self.records("study"), searched, searched.specs, self.optimizer, self.budget, seed, self.policy)
         with narrator.searching(f"{limits.method}: {self.optimizer}") as progress:
             found = first.run(jobs, progress, keep=self.folder / "policy")
+        if self.optimizer == "auto":
+            narrator.say(f"{limits.method}: searched by {found.reason}")
         if found.ended == "exhausted":
             spent = f"after {found.study.spent} evaluations"
             narrator.say(f"{limits.method}: no design is new {spent}; the search ends early")
@@ -214,6 +216,7 @@ class StageRun:
             reached(uniform),
             reached(None if random is None else random.metrics),
             found.seconds,
+            goal.metric,
         )
         return found, figures
 

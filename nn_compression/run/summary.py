@@ -26,7 +26,7 @@ def show(console: Console, outcome: Outcome) -> None:
     console.print(before_and_after(outcome))
     if outcome.searches:
         console.print(search_table(outcome))
-    say(console, *outcome.notes, reached_line(outcome.reached))
+    say(console, *_notes(outcome), *outcome.notes, reached_line(outcome.reached))
 
 
 def before_and_after(outcome: Outcome) -> Table:
@@ -81,6 +81,14 @@ def search_table(outcome: Outcome) -> Table:
     title = "before fine-tuning, on the validation split; equal budgets, equal evaluations"
     columns = ["search", "evaluations", "of", "searched", "uniform", "random", "s"]
     return rows_table(columns, [_search_row(search) for search in outcome.searches], title)
+
+
+def _notes(outcome: Outcome) -> Iterator[str]:
+    """What the table of searches does not explain itself."""
+    if any(search.ordered_by not in ("", search.metric) for search in outcome.searches):
+        yield "of each search the design whose outputs are nearest to those before; the table shows its metric"
+    if any(math.isnan(value) for search in outcome.searches for value in (search.found, search.random)):
+        yield "none: no design was within the budget or the drop"
 
 
 def _search_row(search: SearchFigures) -> list[str]:

@@ -168,11 +168,12 @@ def test_a_stopped_comparison_says_how_to_go_on_and_leaves_no_process(tmp_path: 
         (("toy:kinds", "toy:kinds"), ("problem 'kinds' stands there twice",)),
         (("toy:kinds", "--budget", "10m"), ("10m", "equal evaluations")),
         (("missing.yaml",), ("missing.yaml",)),
+        (("mine.yaml",), ("mine.yaml:1", "the key 'network' is missing")),
         (("toy:kinds", "-o", "full"), ("full", "not empty")),
     ],
 )
 def test_bad_input_is_refused_before_any_work(tmp_path: Path, words: tuple[object, ...], said: tuple[str, ...]) -> None:
-    write(tmp_path, {"full/notes.txt": "mine"})
+    write(tmp_path, {"full/notes.txt": "mine", "mine.yaml": "model: mine:network\ndata: digits\nbudget: macs=0.5\n"})
     run = sizewise(tmp_path, "compare", *words)
     assert (run.status, run.out) == (2, "")
     assert all(word in run.err for word in said), run.err

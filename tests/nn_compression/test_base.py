@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,14 @@ def test_a_network_with_random_weights_is_refused_with_what_to_do(seed: int) -> 
     with pytest.raises(InputError, match="untrained") as caught:
         refuse_untrained(load_base(drawn), data, drawn)
     assert "--train-epochs 20" in (caught.value.remedy or "") and "--weights" in (caught.value.remedy or "")
+
+
+def test_a_training_that_taught_nothing_is_not_advised_again() -> None:
+    trained = Source("digits_net", "digits", None, 3, None, 0)
+    untrained = load_base(replace(trained, train_epochs=0))
+    with pytest.raises(InputError, match="untrained") as caught:
+        refuse_untrained(untrained, load_data("digits", 0), trained)
+    assert "3 epochs" in (caught.value.remedy or "") and "--lr" in (caught.value.remedy or "")
 
 
 def test_a_trained_network_is_taken_and_its_weights_come_back_from_a_file(cache: Path, tmp_path: Path) -> None:

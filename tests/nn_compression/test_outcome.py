@@ -70,6 +70,16 @@ def test_a_latency_that_stays_is_said_to_stay(after: float, said: str) -> None:
     assert rows["weights"].strip().endswith("as before"), "weights that stay as they are"
 
 
+def test_an_order_by_outputs_and_a_search_without_result_are_explained() -> None:
+    out = io.StringIO()
+    search = SearchFigures("channels", "cmaes", 9, "accuracy", "%", 90.0, 91.0, math.nan, 1.0, "divergence")
+    show(Console(file=out, width=300), replace(OUTCOME, searches=(search,)))
+    assert "outputs are nearest to those before" in out.getvalue() and "none: no design" in out.getvalue()
+    plain = io.StringIO()
+    show(Console(file=plain, width=300), replace(OUTCOME, searches=(replace(search, ordered_by="", random=80.0),)))
+    assert "nearest" not in plain.getvalue() and "none:" not in plain.getvalue()
+
+
 @pytest.mark.parametrize(
     ("reached", "line"),
     [

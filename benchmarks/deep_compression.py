@@ -65,9 +65,10 @@ class Plan:
 
     def settings(self, level: str) -> Settings:
         """Of the pipeline, at a level."""
-        retrain = replace(self.dense, epochs=self.retrain, decay="constant")
-        settle = replace(self.dense, epochs=self.settle)
-        centroids = replace(self.dense, epochs=self.centroids, optimizer="adam", learning_rate=1e-4, weight_decay=0.0)
+        learnt = replace(self.dense, warmup=0.0)
+        retrain = replace(learnt, epochs=self.retrain, decay="constant")
+        settle = replace(learnt, epochs=self.settle)
+        centroids = replace(learnt, epochs=self.centroids, optimizer="adam", learning_rate=1e-4, weight_decay=0.0)
         return Settings(Pruning(self.keep[level], self.rounds, retrain, settle), self.clusters, centroids)
 
     def whole(self, level: str) -> Schedule:
@@ -94,7 +95,7 @@ PLANS: Mapping[str, Plan] = {
     "lenet5": Plan(
         error=0.85,
         ratio=39,
-        dense=Schedule(5, learning_rate=0.05),
+        dense=Schedule(5, learning_rate=0.05, warmup=0.5),
         rounds=6,
         retrain=1,
         settle=10,

@@ -31,7 +31,8 @@ from nn_compression.graph.tracing import trace
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
 from nn_compression.problems.channel_problem import ChannelProblem
-from nn_compression.training.devices import best_device, laid_out, placed
+from nn_compression.training.devices import best_device
+from nn_compression.training.evaluation import look_at
 from nn_compression.training.loop import train
 from nn_compression.training.schedule import Schedule
 
@@ -108,12 +109,12 @@ def designs(task: Task, problem: ChannelProblem) -> dict[str, Point]:
 
 def correct(model: nn.Module, problem: ChannelProblem) -> NDArray[np.bool_]:
     """Of each test image, whether its class is told."""
-    test, place, layout = problem.network.data.test, best_device(), problem.network.layout
-    with placed(model, place, layout), torch.inference_mode():
-        told = [
-            (model(laid_out(inputs, place, layout)).argmax(-1).cpu() == targets).numpy()
-            for inputs, targets in test.batches(250)
-        ]
+    data, told = problem.network.data, list[NDArray[np.bool_]]()
+
+    def see(outputs: torch.Tensor, targets: torch.Tensor) -> None:
+        told.append((outputs.argmax(-1) == targets).cpu().numpy())
+
+    look_at(model, data.test, data.task, see, batch=250, device=best_device())
     return np.concatenate(told)
 
 

@@ -150,21 +150,14 @@ def read_problem(path: Path) -> ProblemSpec:
     for key, given in (("data", document.data), ("weights", document.weights)):
         if own and given is None:
             raise InputError(f"a network of your own needs its {key}", place=str(path), remedy=f"add `{key}:`")
-    method, limit = (
-        _method(document.method, source.place(("method",))),
-        _limit(document.budget, source.place(("budget",))),
-    )
+    method = _method(document.method, source.place(("method",)))
+    limit = _limit(document.budget, source.place(("budget",)))
     for key, used in _USED.items():
         if key in document.model_fields_set and not used(method, limit):
             purpose = f"it has no part in {method} with a budget of {limit.metric}"
             raise InputError(f"{purpose}: {key}", place=source.place((key,)), remedy="leave it out")
     return replace(
-        ProblemSpec(
-            document.network,
-            _data(document, path),
-            method,
-            limit,
-        ),
+        ProblemSpec(document.network, _data(document, path), method, limit),
         weights=None if document.weights is None else Path(_beside(document.weights, path)),
         keep=document.keep,
         round_to=document.round_to,

@@ -42,10 +42,10 @@ class Judging:
 
     Args:
         by: what designs are ordered by. "outputs": how near a candidate's outputs are to the whole network's, on the
-            validation examples, as the task's soft loss counts it; "metric": the task's metric, as AMC and HAQ do. Of
-            2,000 images the accuracy of two candidates differs by chance by half a point and more; how near outputs are
-            tells the better of them more often, of their accuracy on other images too. A task without a soft loss
-            goes by its metric.
+            validation examples, as the task's soft loss counts it; "metric": the task's metric, as AMC and HAQ do. The
+            accuracies of two candidates that disagree on a tenth of 2,000 images differ by 0.7 points by chance (a
+            standard deviation, the root of a tenth over 2,000); outputs tell more than classes do. A task without a
+            soft loss goes by its metric.
         validation: examples of the validation split; ``None``: all of them.
         recalibration: training examples that batch norms take their statistics from, and the ranges of activations;
             0: those stay as they were, these are taken from as many as usual.

@@ -117,14 +117,17 @@ def refuse_untrained(model: nn.Module, data: SettledData, source: Source) -> Non
     if found > statistics.fmean(drawn) + _SPREADS * statistics.stdev(drawn):
         return
     usual = usual_schedule(source.model)
-    remedy = f"train it here (--train-epochs {20 if usual is None else usual.epochs}), or give its weights"
-    if source.train_epochs:
-        remedy = f"its training of {source.train_epochs} epochs taught it nothing: try another learning rate (--lr)"
+    epochs = 20 if usual is None else usual.epochs
+    remedy = (
+        f"its training of {source.train_epochs} epochs taught it nothing: try another learning rate (--lr)"
+        if source.train_epochs
+        else f"train it here (--train-epochs {epochs}), or give its weights (--weights FILE.safetensors)"
+    )
     shown = f"{sign * found:.3g} {task.unit}".rstrip()
     raise InputError(
         f"the network is untrained: {shown} on the validation split, and {sign * max(drawn):.3g} with random weights",
         place=source.model,
-        remedy=remedy if source.train_epochs else f"{remedy} (--weights FILE.safetensors)",
+        remedy=remedy,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -132,19 +132,14 @@ class Masks:
 
     def density(self) -> dict[str, float]:
         """The share of the weights that remain, by layer; layers without a mask are whole."""
-        shares = {}
-        for name, keys in prunable(self.model).items():
-            sizes = [self.model.get_parameter(key).numel() for key in keys]
-            left = [
-                int(self.kept[key].sum()) if key in self.kept else size for key, size in zip(keys, sizes, strict=True)
-            ]
-            shares[name] = sum(left) / sum(sizes)
-        return shares
+        return {name: self._share(keys) for name, keys in prunable(self.model).items()}
 
     @property
     def whole_density(self) -> float:
         """The share of all these weights together that remains."""
-        keys = [key for keys in prunable(self.model).values() for key in keys]
+        return self._share([key for keys in prunable(self.model).values() for key in keys])
+
+    def _share(self, keys: Sequence[str]) -> float:
         sizes = {key: self.model.get_parameter(key).numel() for key in keys}
         left = sum(int(self.kept[key].sum()) if key in self.kept else size for key, size in sizes.items())
         return left / sum(sizes.values())

@@ -28,6 +28,17 @@ class Astray(nn.Module):
 def astray():
     return Astray()
 
+class Told(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = good()
+
+    def forward(self, images):
+        return {"logits": self.inner(images)}
+
+def told():
+    return Told()
+
 def good():
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
 """
@@ -77,6 +88,12 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     said = " ".join(shown.out.split())
     assert "layers that make all their channels (--keep): 'conv2'" in said
     assert "(outputs of the network, or needed at their number): 'linear'" in said
+
+
+def test_a_dry_run_refuses_outputs_that_the_run_would_refuse(tmp_path: Path) -> None:
+    write(tmp_path, {"mine.py": NETWORKS})
+    run = sizewise(tmp_path, "compress", "mine:told", "--data", "digits", "--dry-run")
+    assert run.status == 2 and "outputs are of type dict" in run.err and "layers" not in run.out, run
 
 
 def test_a_dry_run_for_a_latency_shows_the_least_that_the_run_itself_accepts(tmp_path: Path) -> None:

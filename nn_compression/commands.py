@@ -202,6 +202,8 @@ def _finish(run: CompressionRun, jobs: int, narration: Narration, *, json: bool)
     from nn_compression.run.summary import show
 
     narration.say(f"run folder {run.folder}", *run.headline)
+    if run.finished:
+        narration.say("this run is finished; its result, as it was written:")
     try:
         outcome = run.execute(jobs, narration)
     except KeyboardInterrupt:

@@ -26,13 +26,21 @@ class LiveView:
         console: where to.
         write: (value, unit) -> text.
         title: above the table.
+        words: what a line says of the best design; by default how many specs it meets and its merit or violation.
         quiet: show nothing.
     """
 
     def __init__(
-        self, console: Console, write: Callable[[float, str], str], title: str, *, quiet: bool = False
+        self,
+        console: Console,
+        write: Callable[[float, str], str],
+        title: str,
+        *,
+        words: Callable[[Study], str] | None = None,
+        quiet: bool = False,
     ) -> None:
         self._console, self._write, self._title, self._quiet = console, write, title, quiet
+        self._words = words or _specs_met
         self._live = Live(console=console, refresh_per_second=8, transient=True)
         self._said = time.monotonic()
         self._first: tuple[int, float] | None = None
@@ -59,15 +67,11 @@ class LiveView:
             self._console.print(self._line(study), highlight=False)
 
     def _line(self, study: Study) -> str:
-        best, specs = study.best, study.specs
-        met = 0 if best is None else sum(s.met(best.metrics.get(s.metric, float("nan"))) for s in specs.specs)
         failed = sum(trial.status in ("failed", "timeout") for trial in study.trials)
-        parts = [f"{study.spent} evaluations", f"{met} of {len(specs.specs)} specs met"]
-        if study.best_score is not None:
-            score = study.best_score
-            parts.append(f"merit {score.merit:.4g}" if score.feasible else f"violation {score.violation:.4g}")
         rate = self._rate(study)
-        parts += [
+        parts = [
+            f"{study.spent} evaluations",
+            self._words(study),
             *([f"{rate:.0f}/s"] if rate > 0 else []),
             *([f"{failed} failed"] if failed else []),
             *self._left(study),
@@ -93,3 +97,13 @@ class LiveView:
             return Text(f"{self._title}\n{self._line(study)}")
         table = spec_table(study.specs, study.best.metrics, self._write, title=self._title)
         return Group(table, Text(self._line(study), "dim"))
+
+
+def _specs_met(study: Study) -> str:
+    """How near the best design is to its specs."""
+    best, specs, score = study.best, study.specs, study.best_score
+    met = 0 if best is None else sum(s.met(best.metrics.get(s.metric, float("nan"))) for s in specs.specs)
+    words = f"{met} of {len(specs.specs)} specs met"
+    if score is None:
+        return words
+    return f"{words}, merit {score.merit:.4g}" if score.feasible else f"{words}, violation {score.violation:.4g}"

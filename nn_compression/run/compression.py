@@ -153,7 +153,7 @@ class CompressionRun:
         Raises:
             RecordError: what has changed, or is gone.
         """
-        if (self.folder / RESULT).is_file():
+        if self.finished:
             return
         needless, splits = self.settings.weights if self._has_base else None, _of_splits(self.data)
         for name, checksum in self.facts["digest"].items():
@@ -210,6 +210,11 @@ class CompressionRun:
         if self.data.train.inputs.is_cuda or best_device().type == "cuda":
             lines.append("trained and judged on CUDA")
         return tuple(lines)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the result is written."""
+        return (self.folder / RESULT).is_file()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -373,7 +378,7 @@ class CompressionRun:
     def _result(self, before: Figures, narrator: Narrator) -> Outcome:
         """Write what the run was for; a finished run is read."""
         path = self.folder / RESULT
-        if path.is_file():
+        if self.finished:
             load_compressed(self.folder)  # a file that is damaged is told
             return Outcome.from_json(orjson.loads(path.read_bytes()))
         with self._clock():

@@ -67,7 +67,14 @@ class Finishing:
     def counted(self) -> Callable[[Epoch], None] | None:
         """Whoever hears of it, told of the epochs of several trainings as of one."""
         heard, numbers = self.progress, count(1)
-        return None if heard is None else lambda epoch: heard(replace(epoch, number=next(numbers)))
+        if heard is None:
+            return None
+
+        def hear(epoch: Epoch) -> None:
+            number = next(numbers)
+            heard(replace(epoch, number=number, best=number - epoch.number + epoch.best))
+
+        return hear
 
     def checkpoints(self, name: str) -> Path | None:
         """The folder of one attempt's checkpoints."""

@@ -13,6 +13,7 @@ from automl_core.report.terminal import say, shown
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from automl_core.specs import Spec
     from automl_core.study import Study
     from nn_compression.training.loop import Epoch
 
@@ -37,8 +38,8 @@ class Narrator(Protocol):
     def measuring(self) -> AbstractContextManager[Callable[[str, int, int], None]]:
         """Many measurements; what the block is given hears what is measured, how many are done, and of how many."""
 
-    def searching(self, title: str) -> AbstractContextManager[Callable[[Study], None]]:
-        """A search; what the block is given hears of every batch."""
+    def searching(self, title: str, figure: Spec) -> AbstractContextManager[Callable[[Study], None]]:
+        """A search, told by a figure of its best design; what the block is given hears of every batch."""
 
 
 class Narration:
@@ -109,17 +110,26 @@ class Narration:
             status.stop()
 
     @contextmanager
-    def searching(self, title: str) -> Iterator[Callable[[Study], None]]:
+    def searching(self, title: str, figure: Spec) -> Iterator[Callable[[Study], None]]:
         """A study, live."""
         from automl_core.report.live import LiveView
 
+        def words(study: Study) -> str:
+            best, score = study.best, study.best_score
+            if best is None or score is None or not score.feasible:
+                return "no design meets it yet"
+            return f"{figure.metric} {engineering(best.metrics[figure.metric], figure.unit)}"
+
         if not self._console.is_terminal:  # in a terminal it stands above the table
             self.say(title)
-        with LiveView(self._console, engineering, title, quiet=self._quiet) as view:
+        with LiveView(self._console, engineering, title, words=words, quiet=self._quiet) as view:
             yield view
 
 
 def epoch_line(title: str, epoch: Epoch, epochs: int) -> str:
     """One epoch in words."""
     words = f"{title}: epoch {epoch.number} of {epochs}, loss {epoch.loss:.4g}"
-    return words if epoch.metric is None else f"{words}, validation {epoch.metric:.4g}"
+    if epoch.metric is None:
+        return words
+    best = "" if epoch.best == epoch.number else f" (best so far: epoch {epoch.best})"
+    return f"{words}, validation {epoch.metric:.4g}{best}"

@@ -185,7 +185,7 @@ class StageRun:
         goal = searched.specs.goals[0]
         shown = metric_spec(self.finishing.data.task) if goal.metric == DIVERGENCE else goal
         first = Search(self.records("study"), searched, searched.specs, self.optimizer, self.budget, seed, self.policy)
-        with narrator.searching(f"{limits.method}: {self.optimizer}") as progress:
+        with narrator.searching(f"{limits.method}: {self.optimizer}", shown) as progress:
             found = first.run(jobs, progress, keep=self.folder / "policy")
         if self.optimizer == "auto":
             narrator.say(f"{limits.method}: searched by {found.reason}")
@@ -194,7 +194,7 @@ class StageRun:
             narrator.say(f"{limits.method}: no design is new {spent}; the search ends early")
         as_many = Budget(found.study.spent + 1)  # the first is the start of the space, which is not drawn
         second = Search(self.records("random"), searched, searched.specs, "random", as_many, seed)
-        with narrator.searching(f"{limits.method}: random designs, as many") as progress:
+        with narrator.searching(f"{limits.method}: random designs, as many", shown) as progress:
             drawn = second.run(jobs, progress)
 
         def reached(metrics: Metrics | None) -> float:

@@ -30,6 +30,7 @@ class Epoch:
         loss: mean over its training batches.
         metric: on the validation split; ``None`` where it is not needed to choose the best epoch.
         seconds: wall time.
+        best: number of the epoch, of those so far, whose weights the network ends with.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Epoch:
     loss: float
     metric: float | None
     seconds: float
+    best: int
 
 
 @dataclass(frozen=True)

@@ -180,8 +180,8 @@ class _Course:
         metric = None
         if self._schedule.keep_best:
             metric = evaluate(self._model, self._data.validation, self._data.task)
-        self.epochs.append(Epoch(number, rate, loss, metric, time.perf_counter() - start))
         self._choose(number, metric)
+        self.epochs.append(Epoch(number, rate, loss, metric, time.perf_counter() - start, self._best))
         return self.epochs[-1]
 
     def _choose(self, number: int, metric: float | None) -> None:

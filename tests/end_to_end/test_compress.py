@@ -72,6 +72,10 @@ def test_stopped_and_killed_it_goes_on_to_its_end(tmp_path: Path) -> None:
         assert (tmp_path / "run" / name).stat().st_size > 0
     assert not list((tmp_path / "temporary").glob("sizewise-*"))
 
+    again = sizewise(tmp_path, "resume", "run")
+    assert again.status == 0 and "this run is finished; its result, as it was written" in again.out, again
+    assert f"budget met: {result['after']['macs']:,} MACs" in again.out
+
 
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     write(tmp_path, {"mine.py": NETWORKS})

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from automl_core.errors import InputError, RecordError
 from automl_core.record import Record
 from automl_core.runs import new_run_folder
+from automl_core.specs import Spec
 from automl_core.study import Study
 from nn_compression.files import references
 from nn_compression.files.model_files import load_saved
@@ -49,7 +50,7 @@ class Listener:
     def training(self, title: str, epochs: int) -> AbstractContextManager[Callable[[Epoch], None]]:
         return nullcontext(lambda epoch: self._hear("training"))
 
-    def searching(self, title: str) -> AbstractContextManager[Callable[[Study], None]]:
+    def searching(self, title: str, figure: Spec) -> AbstractContextManager[Callable[[Study], None]]:
         return nullcontext(lambda study: self._hear("random" if "random designs" in title else "search"))
 
     def measuring(self) -> AbstractContextManager[Callable[[str, int, int], None]]:

@@ -148,10 +148,16 @@ def failed_run(
 ) -> InputError:
     """The error that names the innermost module of those that were running, from the outermost in."""
     name = running[-1] if running else ""
-    kind = type(model.get_submodule(name)).__name__
+    module = model.get_submodule(name)
+    place = f"module {name or type(model).__name__!r} ({type(module).__name__})"
+    if isinstance(module, nn.Embedding) and isinstance(fault, IndexError):
+        tokens = [int(tensor.max()) for tensor in inputs if not tensor.is_floating_point() and tensor.numel()]
+        if (largest := max(tokens, default=0)) >= len(module.weight):
+            counted = f"it has {len(module.weight)} embeddings, and the input holds the token {largest}"
+            return InputError(counted, place=place, remedy="give it an embedding for each token, counted from 0")
     shapes = ", ".join(f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}" for tensor in inputs)
     return InputError(
         f"{problem} ({shapes}): {type(fault).__name__}: {fault}",
-        place=f"module {name or type(model).__name__!r} ({kind})",
+        place=place,
         remedy=remedy,
     )

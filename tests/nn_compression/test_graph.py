@@ -237,6 +237,12 @@ def test_a_module_that_fails_is_named() -> None:
         trace(model, torch.zeros(1, 3, 5, 5))
 
 
+def test_an_embedding_too_small_for_a_token_says_how_many_are_wanted() -> None:
+    model = nn.Sequential(nn.Embedding(5, 3), nn.Linear(3, 2))
+    with pytest.raises(InputError, match=r"'0' \(Embedding\): it has 5 embeddings.* the token 7\n.*each token"):
+        trace(model, torch.tensor([[1, 7]]))
+
+
 def compiled() -> nn.Module:
     """As ``model[0].compile()`` leaves it, which would import the compiler for seconds."""
     model = nn.Sequential(nn.Linear(4, 4))

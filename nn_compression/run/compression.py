@@ -55,7 +55,7 @@ from nn_compression.run.finishing import Finishing
 from nn_compression.run.kept import KeptLayer, kept_layers
 from nn_compression.run.measuring import figures_of, timed_in_turn
 from nn_compression.run.narration import Narrator
-from nn_compression.run.outcome import Figures, Outcome, Reached
+from nn_compression.run.outcome import Figures, Outcome, Reached, drop_between
 from nn_compression.run.plan import Stage
 from nn_compression.run.refusals import refuse_hopeless
 from nn_compression.run.settings import Settings, settings_of
@@ -415,8 +415,8 @@ class CompressionRun:
         """The budget, and what became of it."""
         limit, stage = self.plan.limit, self.plan.stages[-1]
         if limit is None:
-            worse = before.validation - after.validation
-            worse = worse if self.data.task.higher_is_better else -worse
+            better = self.data.task.higher_is_better
+            worse = drop_between(before.validation, after.validation, higher_is_better=better)
             return Reached("drop", self.plan.max_drop or 0.0, worse, self.data.task.unit)
         unit = METRICS[limit.metric]
         if stage.modelled:

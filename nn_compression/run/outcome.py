@@ -9,7 +9,16 @@ from typing import Any
 
 from nn_compression.run.kept import KeptLayer
 
-__all__ = ["Figures", "Outcome", "Reached", "SearchFigures", "Timing"]
+__all__ = ["Figures", "Outcome", "Reached", "SearchFigures", "Timing", "drop_between"]
+
+
+def drop_between(before: float, after: float, *, higher_is_better: bool) -> float:
+    """How much worse a metric became, in its unit.
+
+    Rounded to nine decimals: of two shares of 300 examples that differ by nine, the floats differ by a little more than
+    three percent.
+    """
+    return round(before - after if higher_is_better else after - before, 9)
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,12 @@ from nn_compression.problems.network_problem import NetworkProblem
 from nn_compression.problems.smallest import SmallestProblem
 from nn_compression.run.baselines import best_random, smallest_uniform
 from nn_compression.run.deliverables import ONNX, as_it_runs
+from nn_compression.run.descent import next_cost
 from nn_compression.run.designs import Designs, Made
 from nn_compression.run.finishing import Finishing
 from nn_compression.run.measuring import onnx_in_turn
 from nn_compression.run.narration import Narrator
-from nn_compression.run.outcome import Figures, SearchFigures
+from nn_compression.run.outcome import Figures, SearchFigures, drop_between
 from nn_compression.run.plan import Stage
 from nn_compression.run.searching import Found, Search
 from nn_compression.training.devices import best_device
@@ -59,10 +60,21 @@ _MARGIN = 0.998
 """It is made smaller by a little more than what it was too large by."""
 _FEW = 5
 """Designs that are trained to see whether the metric then holds."""
+_REGAINED = 4.0
+"""A search may drop by so many times what may be dropped in the end: training wins back the most of it."""
 _STEADY = 0.97
 """A measured latency has to be within this share of its budget, so that it is found within it again."""
 _TURNS = 5
 """Measurements of a design, and as many in turn with them of the network before the run."""
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A design that was finished, what it costs as the search counts it, and how much worse its metric is."""
+
+    made: Made
+    cost: float
+    worse: float
 
 
 @dataclass(frozen=True)
@@ -180,8 +192,7 @@ class StageRun:
     # The search and its baselines.
 
     def _search(self, problem: NetworkProblem, jobs: int, narrator: Narrator) -> tuple[Found, SearchFigures]:
-        seed, limits = self.finishing.seed, self.stage
-        searched = problem if limits.drop is None else SmallestProblem(problem, limits.drop, self._whole(problem))
+        seed, limits, searched = self.finishing.seed, self.stage, self._searched(problem, narrator)
         goal = searched.specs.goals[0]
         shown = metric_spec(self.finishing.data.task) if goal.metric == DIVERGENCE else goal
         first = Search(self.records("study"), searched, searched.specs, self.optimizer, self.budget, seed, self.policy)
@@ -220,6 +231,17 @@ class StageRun:
         )
         return found, figures
 
+    def _searched(self, problem: NetworkProblem, narrator: Narrator) -> NetworkProblem | SmallestProblem:
+        """The problem that is searched: under a budget, or for the smallest network within a drop."""
+        drop = self.stage.drop
+        if drop is None:
+            return problem
+        if self.finishing.schedule.epochs and drop:
+            words = f"designs may drop by {_REGAINED * drop:g} before they are trained, and by {drop:g} after it"
+            narrator.say(f"{self.stage.method}: {words}")
+            drop *= _REGAINED
+        return SmallestProblem(problem, drop, self._whole(problem))
+
     def _whole(self, problem: NetworkProblem) -> float:
         """The metric of the network before the run, on the examples and in the way that designs are judged."""
         with one_thread():
@@ -230,31 +252,46 @@ class StageRun:
     def _best(self, study: Study, finishing: Finishing) -> Made:
         """The best design that the search found, finished.
 
-        Where the metric has to stay within a drop: the smallest design that holds it once it is trained, of a few.
-
         Raises:
             InputError: no design gave any figures.
         """
-        good = [trial for trial in study.trials if trial.status == "ok"]
-        ranked = sorted(good, key=lambda trial: study.specs.judge(trial).loss)[: 1 if self.stage.drop is None else _FEW]
-        if not ranked:
+        if study.best is None:
             raise InputError(
                 f"no design gave any figures: {study.trials[0].error}",
                 place=str(self.folder),
                 remedy="see that the network runs with fewer channels, weights or bits",
             )
-        tried = []
-        for rank, trial in enumerate(ranked):
-            tried.append(self._finish(trial.point, finishing, f"finish-{rank}"))
-            if self.stage.drop is None or self._worse(tried[-1].model) <= self.stage.drop:
-                return tried[-1]
-        return min(tried, key=lambda made: self._worse(made.model))
+        if self.stage.drop is None:
+            return self._finish(study.best.point, finishing, "finish-0")
+        return self._smallest(study.best.point, self.stage.drop, finishing)
+
+    def _smallest(self, searched: Point, drop: float, finishing: Finishing) -> Made:
+        """The smallest network that is within the drop once it is trained, of a few; or the one nearest to it.
+
+        They are the design that the search found, made smaller while that is within, and larger while it is not.
+        """
+        whole, point, tried = self._whole_problem, searched, list[_Tried]()
+        while len(tried) < _FEW:
+            made = self._finish(point, finishing, f"finish-{len(tried)}")
+            tried.append(_Tried(made, whole.cost_of(made.point), self._worse(made.model)))
+            if finishing.say is not None:
+                share = f"{tried[-1].cost / whole.base_cost:.1%} of the {METRICS[self.stage.metric]}"
+                finishing.say(f"{self.stage.method}: with {share} it drops by {tried[-1].worse:.3g}")
+            cost = next_cost({each.cost: each.worse <= drop for each in tried}, self._least, whole.legal.full)
+            if cost is None or (tried[-1].worse <= drop and not finishing.schedule.epochs):
+                break
+            point = self.problem(cost).repair(searched)
+            if whole.cost_of(point) in {each.cost for each in tried}:
+                break
+        within = [each for each in tried if each.worse <= drop]
+        nearest = min(tried, key=lambda each: each.worse)
+        return min(within, key=lambda each: each.cost, default=nearest).made
 
     def _worse(self, model: nn.Module) -> float:
         """How much worse the metric is on the validation split than it was before the run."""
         data = self.finishing.data
-        worse = self.before.validation - evaluate(as_it_runs(model), data.validation, data.task, device=best_device())
-        return worse if data.task.higher_is_better else -worse
+        after = evaluate(as_it_runs(model), data.validation, data.task, device=best_device())
+        return drop_between(self.before.validation, after, higher_is_better=data.task.higher_is_better)
 
     def _finish(self, point: Point, finishing: Finishing, name: str) -> Made:
         """A design made and trained, and made smaller until it is within the real budget.

@@ -223,11 +223,17 @@ def test_a_modelled_budget_says_so(tmp_path: Path, settings: Settings) -> None:
 
 @pytest.mark.usefixtures("plain")
 def test_the_smallest_network_within_a_drop(tmp_path: Path, settings: Settings) -> None:
-    outcome = begun(tmp_path / "run", replace(settings, max_drop=3.0, evaluations="24")).execute(1, Listener())
+    listener = Listener()
+    outcome = begun(tmp_path / "run", replace(settings, max_drop=3.0, evaluations="24")).execute(1, listener)
     assert outcome.met and outcome.reached.bound == 3.0
     assert outcome.before.validation - outcome.after.validation == pytest.approx(outcome.reached.value)
-    assert outcome.after.macs < outcome.before.macs
     assert outcome.searches[0].metric == "macs"
+    told = [re.fullmatch(r"channels: with ([\d.]+)% of the MACs it drops by (\S+)", line) for line in listener.said]
+    tried = {float(found[1]): float(found[2]) for found in told if found}
+    assert 1 < len(tried) <= 5
+    smallest = min(share for share, drop in tried.items() if drop <= 3.0)
+    assert 100 * outcome.after.macs / outcome.before.macs == pytest.approx(smallest, abs=0.06)
+    assert outcome.after.macs < outcome.before.macs
 
 
 @pytest.mark.usefixtures("plain")

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from automl_core.report.terminal import json_text
 from nn_compression.run.kept import KeptLayer
-from nn_compression.run.outcome import Figures, Outcome, Reached, SearchFigures, Timing
+from nn_compression.run.outcome import Figures, Outcome, Reached, SearchFigures, Timing, drop_between
 from nn_compression.run.summary import reached_line, show
 
 BEFORE = Figures(99.3333, 98.5, 231_680, 15_248, 62_336, Timing(65e-6, 0.01), Timing(8.3e-6, 0.06))
@@ -97,3 +97,10 @@ def test_an_order_by_outputs_and_a_search_without_result_are_explained() -> None
 def test_a_budget_is_met_to_the_last_unit(reached: Reached, line: str) -> None:
     assert reached_line(reached) == line
     assert reached.met == ("NOT" not in line)
+
+
+def test_nine_of_three_hundred_examples_are_three_percent() -> None:
+    before, after = 96.33333333333334, 93.33333333333333
+    assert before - after > 3, "as floats have it"
+    assert drop_between(before, after, higher_is_better=True) == 3.0
+    assert drop_between(before, after, higher_is_better=False) == -3.0

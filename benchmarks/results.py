@@ -19,8 +19,11 @@ from figures import met_text, parse, run, value_text
 HEADER = """# Results
 
 Written by `python benchmarks/results.py` from the files that the benchmarks write to `benchmarks/results`; do not edit.
-A figure with a bar has to reach it; one without is shown as it comes. `make results` measures everything again.
+The bar is what a figure is meant to reach, where there is one; those that miss it are shown too. The command under each
+section measures it again; `make results` runs every benchmark in full, which takes many hours.
 """
+NO_BENCHMARKS = ("figures", "networks", "results")
+"""What else lies in the folder of the benchmarks."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,15 @@ def page(files: Sequence[Path]) -> str:
     Raises:
         InputError: a file is not the result of a full benchmark.
     """
-    return "\n".join([HEADER, *(section(path.stem, read(path)) for path in files)])
+    missing = sorted(set(benchmarks()) - {path.stem for path in files})
+    told = [f"Not measured yet: {', '.join(f'`benchmarks/{name}.py`' for name in missing)}.", ""] if missing else []
+    return "\n".join([HEADER, *told, *(section(path.stem, read(path)) for path in files)])
+
+
+def benchmarks() -> list[str]:
+    """The names of all benchmarks."""
+    scripts = (figures.ROOT / "benchmarks").glob("*.py")
+    return [script.stem for script in scripts if script.stem not in NO_BENCHMARKS]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

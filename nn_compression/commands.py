@@ -35,7 +35,10 @@ _Model = Annotated[
 ]
 _Data = Annotated[
     str | None,
-    typer.Option(help="module:function that returns Data; digits, mnist, cifar10; or a text.", show_default=False),
+    typer.Option(
+        help="module:function that returns Data; digits, mnist, cifar10, tinyshakespeare; or a .txt file.",
+        show_default=False,
+    ),
 ]
 _Weights = Annotated[Path | None, typer.Option(help="The network's weights: a safetensors file.", show_default=False)]
 _Keep = Annotated[
@@ -72,7 +75,7 @@ def compress(
     evaluations: Annotated[
         str | None,
         typer.Option(
-            help="What a search may spend: evaluations or wall time (30s, 10m, 2h); 200, without a MODEL 100.",
+            help="What a search may spend: evaluations or wall time (30s, 10m, 2h). Default 200, or 100 without MODEL.",
             show_default=False,
         ),
     ] = None,
@@ -86,10 +89,14 @@ def compress(
     lr: Annotated[
         float | None,
         typer.Option(
-            min=1e-12, help="Highest learning rate of training; a fifth of it afterwards.", show_default=False
+            min=1e-12,
+            help="Peak learning rate of initial training; fine-tuning uses a fifth of it.",
+            show_default=False,
         ),
     ] = None,
-    distill: Annotated[bool, typer.Option("--distill", help="Learn from the network as it was, too.")] = False,
+    distill: Annotated[
+        bool, typer.Option("--distill", help="Also learn from the original network's outputs (distillation).")
+    ] = False,
     keep: _Keep = None,
     round_to: Annotated[
         int | None, typer.Option(min=1, help="Channels that are kept: multiples of this.", show_default=False)
@@ -97,7 +104,7 @@ def compress(
     hardware: Annotated[
         str | None,
         typer.Option(
-            help="Whose latency or energy is modelled: edge (as without it), cloud, or a roofline in a YAML file.",
+            help="Hardware model for latency or energy: edge (default), cloud, or a roofline YAML file.",
             show_default=False,
         ),
     ] = None,

@@ -36,7 +36,7 @@ def test_a_network_of_ones_own_from_import_to_onnx(tmp_path: Path, monkeypatch: 
     finally:
         for name in ("my_net", "my_data"):
             sys.modules.pop(name, None)
-    assert ran == ["compress", "compress", "compress", "resume", "python", "python"]
+    assert ran == ["compress", "compress", "compress", "compress", "resume", "python", "python"]
 
 
 def printed_by(block: Block, namespace: dict[str, Any]) -> str:

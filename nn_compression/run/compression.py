@@ -7,7 +7,6 @@ result. What lies between two states is kept too: trainings by epoch, searches b
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import shlex
@@ -32,8 +31,6 @@ from nn_compression.cost import raw_bytes
 from nn_compression.data import SettledData
 from nn_compression.files.model_files import ModelSpec, load_saved, read_spec, save_model
 from nn_compression.files.references import load_data
-from nn_compression.files.tensor_files import digest
-from nn_compression.files.user_code import is_user_reference, users_files
 from nn_compression.graph.tracing import trace
 from nn_compression.latency.table import LatencyTable
 from nn_compression.problems.budget import METRICS, CostLimit
@@ -49,6 +46,7 @@ from nn_compression.run.deliverables import (
     try_int8,
     write_deliverables,
 )
+from nn_compression.run.dependencies import digests, refuse_changes
 from nn_compression.run.designs import designs_of
 from nn_compression.run.drawing import kept_figure
 from nn_compression.run.finishing import Finishing
@@ -114,7 +112,7 @@ class CompressionRun:
             "command": command,
             "home": os.getcwd(),
             "settings": asdict(settings),
-            "digest": _digests(settings, data),
+            "digest": digests(settings, data),
             "seed": settings.seed,
             "versions": versions(*_PACKAGES),
         }
@@ -153,20 +151,9 @@ class CompressionRun:
         Raises:
             RecordError: what has changed, or is gone.
         """
-        if self.finished:
-            return
-        needless, splits = self.settings.weights if self._has_base else None, _of_splits(self.data)
-        for name, checksum in self.facts["digest"].items():
-            found = splits[name] if name in splits else _of_file(Path(name))
-            if found is None and name != needless:
-                remedy = "bring it back, or begin a new run"
-                raise RecordError(f"{name} is gone, and the run still needs it", place=str(self.folder), remedy=remedy)
-            if found != checksum and name != needless:
-                raise RecordError(
-                    f"{name} has changed since the run began: what it holds does not fit any more",
-                    place=str(self.folder),
-                    remedy="undo the change, or begin a new run",
-                )
+        if not self.finished:
+            needless = self.settings.weights if self._has_base else None
+            refuse_changes(self.folder, self.facts["digest"], self.data, needless)
 
     def _learn_at(self, rate: float) -> None:
         """Change the learning rate of what is not trained yet; a training on its way begins anew.
@@ -436,22 +423,6 @@ class CompressionRun:
         """What was kept of each layer."""
         base, floats, example = load_saved(self.folder / _BASE), in_floats(model), self.data.example_input
         return kept_layers((trace(base, example), base), (trace(floats, example), floats), spec.bits)
-
-
-def _digests(settings: Settings, data: SettledData) -> dict[str, str | None]:
-    """Checksums of all that a run depends on: its data, the user's own code, and the files that were named."""
-    own = any(is_user_reference(each) for each in (settings.model or "", settings.data or ""))
-    files = [*settings.files, *(map(Path, sorted(users_files())) if own else ())]
-    return {**_of_splits(data), **{str(file): _of_file(file) for file in files}}
-
-
-def _of_splits(data: SettledData) -> dict[str, str]:
-    splits = {"training": data.train, "validation": data.validation, "test": data.test}
-    return {f"the {name} split": digest({"inputs": s.inputs, "targets": s.targets}) for name, s in splits.items()}
-
-
-def _of_file(path: Path) -> str | None:
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest() if path.is_file() else None
 
 
 def _record(name: str, stage: Stage, place: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from automl_core.errors import InputError
@@ -16,6 +17,7 @@ from nn_compression.files.references import load_data
 from nn_compression.graph.layer import Layer, within
 from nn_compression.problems.budget import METRICS, CostLimit
 from nn_compression.problems.network import NetworkReference
+from nn_compression.run.deliverables import ONNX, export
 from nn_compression.run.designs import designs_of
 from nn_compression.run.plan import BUDGETS, METHODS, Stage
 from nn_compression.run.settings import Settings
@@ -66,6 +68,7 @@ class Prospect:
         layers: in data-flow order.
         groups: coupled channels.
         reachable: by method and budget.
+        faults: what an ONNX file of the network lacks, or why there will be none.
     """
 
     settings: Settings
@@ -73,6 +76,7 @@ class Prospect:
     layers: tuple[Layer, ...]
     groups: tuple[ChannelGroup, ...]
     reachable: tuple[Reachable, ...]
+    faults: tuple[str, ...]
 
     @property
     def whole(self) -> tuple[str, ...]:
@@ -97,6 +101,7 @@ class Prospect:
             "whole": list(self.whole),
             "reachable": [{**asdict(each), "share": each.share} for each in self.reachable],
             "notes": list(self.data.notes),
+            "warnings": [f"there will be {fault}" for fault in self.faults],
         }
 
     def show(self, console: Console) -> None:
@@ -108,7 +113,10 @@ class Prospect:
         columns = ["method", "budget", "smallest", "of", "share"]
         console.print(rows_table(columns, [_reach_row(each) for each in self.reachable], "smallest budgets"))
         written = ", but for the table of latencies" if self.settings.measures_latency else ""
-        say(console, *self._why_whole(), *self.data.notes, f"nothing was trained, searched or written{written}")
+        warned = [f"warning: there will be {fault}" for fault in self.faults]
+        say(
+            console, *self._why_whole(), *self.data.notes, *warned, f"nothing was trained, searched or written{written}"
+        )
 
     def _layer_rows(self) -> Iterator[list[str]]:
         whole = sum(layer.macs for layer in self.layers)
@@ -157,7 +165,9 @@ def prospect_of(asked: Settings) -> Prospect:
         if (method, metric) != ("channels", "latency") or settings.measures_latency
     ]
     groups = network.groups(settings.keep, settings.round_to or 1)
-    return Prospect(settings, data, network.graph.layers, groups, tuple(reachable))
+    with TemporaryDirectory(prefix="sizewise-") as aside:
+        _, faults = export(network.model, network.example_input, Path(aside) / ONNX)
+    return Prospect(settings, data, network.graph.layers, groups, tuple(reachable), faults)
 
 
 def _reachable(method: Any, metric: str, reference: NetworkReference, settings: Settings) -> Reachable:

@@ -29,6 +29,7 @@ from nn_compression.files.references import load_data, load_model
 from nn_compression.run import compression, deliverables
 from nn_compression.run.compression import CompressionRun
 from nn_compression.run.deliverables import load_compressed
+from nn_compression.run.prospect import prospect_of
 from nn_compression.run.settings import Settings
 from nn_compression.training.evaluation import evaluate
 from nn_compression.training.loop import Diverged, Epoch, Schedule, train
@@ -170,10 +171,12 @@ class Net(nn.Module):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     asked = Settings("by_value:Net", "digits", train_epochs=2, optimizer="random", evaluations="4", finetune_epochs=0)
+    prospect = prospect_of(asked)
     run, listener = begun(tmp_path / "run", asked), Listener("search")
     with pytest.raises(KeyboardInterrupt):
         run.execute(1, listener)
     (warning,) = listener.said
+    assert prospect.as_json()["warnings"] == [warning.removeprefix("warning: ")], "a dry run foresees it"
     assert "no model.onnx" in warning and f"{tmp_path / 'by_value.py'}:12: " in warning and warning.isprintable()
     outcome = CompressionRun.reopen(tmp_path / "run").execute(1, Listener())
     assert outcome.met and any(warning.endswith(note) for note in outcome.notes)

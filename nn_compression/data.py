@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from automl_core.errors import InputError
+from nn_compression.files.tensor_files import digest
 from nn_compression.tasks import CLASSIFICATION, IGNORED, LANGUAGE, Task, task_of
 
 __all__ = ["Augment", "Data", "SettledData", "Split", "Task", "settled"]
@@ -51,6 +53,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    @cached_property
+    def checksum(self) -> str:
+        """Of the examples and their order, reckoned once."""
+        return digest({"inputs": self.inputs, "targets": self.targets})
 
     def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """The examples in batches.

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from automl_core.errors import RecordError
 from nn_compression.data import SettledData
-from nn_compression.files.tensor_files import digest
 from nn_compression.files.user_code import is_user_reference, users_files
 from nn_compression.run.settings import Settings
 
@@ -51,7 +50,7 @@ def refuse_changes(folder: Path, known: Mapping[str, str | None], data: SettledD
 
 def _of_splits(data: SettledData) -> dict[str, str]:
     splits = {"training": data.train, "validation": data.validation, "test": data.test}
-    return {f"the {name} split": digest({"inputs": s.inputs, "targets": s.targets}) for name, s in splits.items()}
+    return {f"the {name} split": split.checksum for name, split in splits.items()}
 
 
 def _of_file(path: Path) -> str | None:

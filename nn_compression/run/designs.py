@@ -104,6 +104,11 @@ class Designs(ABC, Generic[P]):
         """The training inputs that the search's own candidates are recalibrated and calibrated on."""
         return problem.examiner.training_inputs.cpu()
 
+    def recalibrated(self, model: nn.Module, problem: P) -> nn.Module:
+        """A network whose batch norms fit what became of it, in evaluation mode: as the search judges it."""
+        recalibrate(model, self.drawn(problem), forward=self.before.data.task.forward)
+        return model.eval()
+
 
 class ChannelDesigns(Designs[ChannelProblem]):
     """Fewer channels."""
@@ -116,9 +121,8 @@ class ChannelDesigns(Designs[ChannelProblem]):
 
     def make(self, problem: ChannelProblem, point: Point) -> Made:
         """The pruned network, its batch norms recalibrated."""
-        model = problem.build(point).requires_grad_(True)
-        recalibrate(model, self.drawn(problem), forward=self.before.data.task.forward)
-        return Made(model.eval(), replace(self.spec, groups=problem.groups, kept=problem.kept(point)), point)
+        model = self.recalibrated(problem.build(point).requires_grad_(True), problem)
+        return Made(model, replace(self.spec, groups=problem.groups, kept=problem.kept(point)), point)
 
     def tune(self, problem: ChannelProblem, point: Point, finishing: Finishing, name: str) -> Made:
         """All of its weights."""
@@ -138,13 +142,18 @@ class SparseDesigns(Designs[SparsityProblem]):
         """All weights removed at once."""
         model = self.copied()
         Masks.magnitude(model, problem.kept(point)).apply()
-        return Made(model.eval(), self.spec, point)
+        return Made(self.recalibrated(model, problem), self.spec, point)
 
     def tune(self, problem: SparsityProblem, point: Point, finishing: Finishing, name: str) -> Made:
         """Removed in rounds, with training between."""
         model = self.copied()
         sparse(model, problem.kept(point), finishing, name)
-        return Made(model.eval(), self.spec, point)
+        return self._finished(model, problem, point, finishing)
+
+    def _finished(self, model: nn.Module, problem: SparsityProblem, point: Point, finishing: Finishing) -> Made:
+        """Training has brought the batch norms up to date; where there was none, they are recalibrated."""
+        model = model.eval() if finishing.schedule.epochs else self.recalibrated(model, problem)
+        return Made(model, self.spec, point)
 
 
 class SharedDesigns(SparseDesigns):
@@ -159,7 +168,7 @@ class SharedDesigns(SparseDesigns):
         """Removed in rounds, then shared, then the centroids trained."""
         model, keep = self.copied(), problem.kept(point)
         shared(model, keep, self._clusters(model, keep), finishing, name)
-        return Made(model.eval(), self.spec, point)
+        return self._finished(model, problem, point, finishing)
 
     def _clusters(self, model: nn.Module, keep: Mapping[str, float]) -> dict[str, int]:
         """Centroids of each layer, a power of two.
@@ -188,7 +197,7 @@ class BitsDesigns(Designs[BitsProblem]):
         """Rounded, its ranges calibrated."""
         bits = problem.bits(point)
         model = quantize(self.copied(), bits, self.drawn(problem), forward=self.before.data.task.forward)
-        return Made(model.eval(), replace(self.spec, bits=bits), point)
+        return Made(self.recalibrated(model, problem), replace(self.spec, bits=bits), point)
 
     def tune(self, problem: BitsProblem, point: Point, finishing: Finishing, name: str) -> Made:
         """Trained through the rounding; weights that are zero stay zero."""

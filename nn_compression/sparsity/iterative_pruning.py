@@ -109,7 +109,9 @@ def prune_iteratively(
     Raises:
         InputError: there is no such layer, the folder holds another pruning, or the training fails.
     """
-    known = digest(model.state_dict(), {"pruning": asdict(pruning), "seed": seed})
+    taught = None if teacher is None else digest(teacher.state_dict())
+    facts = {"pruning": asdict(pruning), "seed": seed, "data": data.train.checksum, "teacher": taught}
+    known = digest(model.state_dict(), facts)
     done = _resumed(model, folder, known)
     masks = Masks.magnitude(model, pruning.keep_after(done)) if done else Masks(model, {})
     for number in range(done + 1, pruning.rounds + 1):
@@ -172,7 +174,7 @@ def _resumed(model: nn.Module, folder: Path | None, known: str) -> int:
     remedy = "take another folder, or remove the file to begin anew"
     state, facts = read_tensors(folder / _ROUND, remedy)
     if not isinstance(facts, dict) or facts.get("of") != known:
-        problem = "it was written by another pruning: other weights, settings or seed"
+        problem = "it was written by another pruning: other weights, data, teacher, settings or seed"
         raise InputError(problem, place=str(folder / _ROUND), remedy=remedy)
     model.load_state_dict(state)
     return int(facts["round"])

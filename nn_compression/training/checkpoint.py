@@ -75,7 +75,7 @@ def identity(
     return {
         "schedule": asdict(schedule),
         "seed": seed,
-        "data": [data.label, data.task.name, len(data.train), len(data.validation), list(data.train.inputs.shape[1:])],
+        "data": [data.label, data.task.name, data.train.checksum, data.validation.checksum],
         "tensors": {name: list(tensor.shape) for name, tensor in state.items()},
         "initial weights": digest(state),
         "teacher": None if teacher is None else digest(teacher),

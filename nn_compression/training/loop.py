@@ -94,7 +94,8 @@ def train(
     if teacher is not None and data.task.soft_loss is None:
         remedy = "give the Task a soft_loss, or train without a teacher"
         raise InputError(f"the task {data.task.name!r} has no soft loss to learn from a teacher by", remedy=remedy)
-    known = identity(model.state_dict(), data, schedule, seed, None if teacher is None else teacher.state_dict())
+    taught = None if teacher is None else teacher.state_dict()
+    known = {} if checkpoint is None else identity(model.state_dict(), data, schedule, seed, taught)
     layout = layout_of([model] if teacher is None else [model, teacher], data.train.inputs, data.task.forward, place)
     remedy = f"take smaller batches than {schedule.batch}, or a smaller network"
     with memory_told("training", remedy), placed(model, place, layout):

@@ -19,7 +19,7 @@ from automl_core.errors import InputError
 from nn_compression.data import SettledData
 from nn_compression.files.model_files import load_weights
 from nn_compression.files.references import load_data, load_model, zoo_model
-from nn_compression.files.tensor_files import digest, write_tensors
+from nn_compression.files.tensor_files import write_tensors
 from nn_compression.files.user_code import function_of, is_user_reference, users_files
 from nn_compression.training.checkpoint import identity
 from nn_compression.training.loop import Epoch, train
@@ -86,16 +86,10 @@ def trained_weights(
 
 
 def _key(references: tuple[str, str], model: nn.Module, data: SettledData, schedule: Schedule, seed: int) -> str:
-    tensors = {
-        f"{name}.{part}": getattr(split, part)
-        for name, split in {"train": data.train, "validation": data.validation}.items()
-        for part in ("inputs", "targets")
-    }
     decides = {
         "reference": references[0],
         "code": _code(*references),
         "training": identity(model.state_dict(), data, schedule, seed, None),
-        "data": digest(tensors),
         "versions": {package: version(package) for package in ("sizewise", "torch")},
     }
     return hashlib.sha256(orjson.dumps(decides, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]

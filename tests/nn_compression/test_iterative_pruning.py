@@ -116,6 +116,13 @@ def test_another_pruning_is_not_gone_on_with(digits: SettledData, trained: nn.Mo
     prune_iteratively(copy.deepcopy(trained), data, Pruning(KEEP, 1, one, one), seed=0, folder=tmp_path)
     with pytest.raises(InputError, match="another pruning"):
         prune_iteratively(copy.deepcopy(trained), data, Pruning(KEEP, 2, one, one), seed=0, folder=tmp_path)
+    with pytest.raises(InputError, match="another pruning"):
+        prune_iteratively(
+            copy.deepcopy(trained), data, Pruning(KEEP, 1, one, one), seed=0, folder=tmp_path, teacher=trained
+        )
+    others = SettledData(**{**vars(digits), "train": Split(data.train.inputs, data.train.targets.roll(1))})
+    with pytest.raises(InputError, match="another pruning"):
+        prune_iteratively(copy.deepcopy(trained), others, Pruning(KEEP, 1, one, one), seed=0, folder=tmp_path)
 
 
 def test_the_weights_of_an_lstm_are_pruned_with_a_teacher_and_stay_so() -> None:

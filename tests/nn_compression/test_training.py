@@ -41,6 +41,12 @@ def some_data(count: int = 90) -> SettledData:
     return settled(Data(split, None, split, images[:1], "classification", noisy, held_out=30), 0)
 
 
+def other_targets() -> SettledData:
+    """As many examples, but of other classes."""
+    data = some_data()
+    return replace(data, train=Split(data.train.inputs, data.train.targets.roll(1)))
+
+
 def lines(count: int = 64) -> SettledData:
     """A linear problem without noise."""
     generator = torch.Generator().manual_seed(1)
@@ -171,6 +177,7 @@ def test_a_training_killed_within_an_epoch_ends_with_the_same_bits(tmp_path: Pat
         ({"model": a_net(9)}, "its initial weights"),
         ({"model": nn.Sequential(nn.Flatten(), nn.Linear(16, 3))}, r"1.weight is \[6\] there and \[3, 16\] here"),
         ({"data": some_data(100)}, "its data"),
+        ({"data": other_targets()}, "its data"),
         ({"teacher": a_net()}, "its teacher"),
     ],
 )

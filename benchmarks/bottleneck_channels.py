@@ -1,8 +1,10 @@
 """Which layers of a bottleneck network a channel search spares: AMC's finding on 3x3 against 1x1 layers.
 
-AMC reports that on ResNet-50 its agent prunes 3x3 layers more than the 1x1 layers around them. Here the channels of the
-bottleneck ResNet-29 are searched at half the MACs on CIFAR-10 (20k, JPEG); the share of channels that each layer keeps
-is told and drawn, by the size of its kernel. A search is kept in --runs, and never done twice.
+AMC reports that on ResNet-50 its agent prunes 3x3 layers more than the 1x1 layers around them. Here the channels of
+the bottleneck ResNet-29 are searched at half the MACs on CIFAR-10 (20k, JPEG). What each layer keeps is told and
+drawn, by the size of its kernel: the share of the channels that it reads, which is what AMC's agent decides, and of
+its weights. The channels that a 1x1 layer makes are those that the 3x3 layer behind it reads, so that channels made
+would tell the opposite. A search is kept in --runs, and never done twice.
 """
 
 from __future__ import annotations
@@ -17,9 +19,11 @@ from matplotlib.figure import Figure
 from automl_core.space import Point
 from figures import ROOT, Args, Figures, done, parse, run
 from networks import best_point, train_networks, trained_network
+from nn_compression.graph.tracing import trace
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
-from nn_compression.problems.channel_problem import ChannelProblem, channel_slots
+from nn_compression.problems.channel_problem import ChannelProblem
+from nn_compression.run.kept import kept_layers
 
 BUDGET = CostLimit.parse("macs=0.5")
 COLOURS = {"1x1": "tab:blue", "3x3": "tab:orange"}
@@ -50,41 +54,69 @@ class Task:
         return f"search {self.seed}"
 
 
-def shares(problem: ChannelProblem, point: Point) -> dict[str, tuple[str, float]]:
-    """By convolution whose channels are free: its kernel, and the share of its channels that is kept."""
-    slots, counts = channel_slots(problem.groups), problem.counts(point)
-    whole = {group.name: group.channels for group in problem.groups}
+@dataclass(frozen=True)
+class Kept:
+    """What a convolution keeps.
+
+    Attributes:
+        kernel: as "3x3".
+        read: share of the channels that it reads.
+        weights: share of its weights.
+    """
+
+    kernel: str
+    read: float
+    weights: float
+
+
+def kept(problem: ChannelProblem, point: Point) -> dict[str, Kept]:
+    """What a design keeps of each convolution, but for the one that reads the image."""
+    network, model = problem.network, problem.build(point)
+    small = trace(model, network.example_input)
+    kernels = {layer.name: "x".join(map(str, layer.kernel)) for layer in network.graph.layers if len(layer.kernel) == 2}
+    layers = kept_layers((network.graph, network.model), (small, model), {})[1:]
     return {
-        layer.name: (
-            "x".join(map(str, layer.kernel)),
-            counts[slots[layer.name]["channels"]] / whole[slots[layer.name]["channels"]],
-        )
-        for layer in problem.network.graph.layers
-        if layer.name in slots and len(layer.kernel) == 2
+        each.name: Kept(kernels[each.name], each.inputs / each.inputs_before, each.weights / each.weights_before)
+        for each in layers
+        if each.name in kernels
     }
 
 
-def searched(task: Task) -> dict[str, tuple[str, float]]:
+def searched(task: Task) -> dict[str, Kept]:
     """What a search keeps of each layer."""
     args = task.args
     network = trained_network(args.model, args.data, args.seed)
     problem = ChannelProblem(network, BUDGET, Judging(validation=args.images))
     path = args.runs / f"{args.model}-{args.optimizer}-{task.seed}.sqlite"
-    return shares(problem, best_point(path, problem, args.optimizer, args.evaluations, task.seed))
+    return kept(problem, best_point(path, problem, args.optimizer, args.evaluations, task.seed))
 
 
-def draw(by_seed: list[dict[str, tuple[str, float]]], path: Path) -> None:
-    """The mean share of each layer over the searches, and each search as a point."""
+def draw(by_seed: list[dict[str, Kept]], path: Path) -> None:
+    """The mean share of each layer's weights over the searches, and each search as a point."""
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     axes = figure.subplots()
-    for place, (name, (kernel, _)) in enumerate(by_seed[0].items()):
-        each = [found[name][1] * 100 for found in by_seed]
-        axes.bar(place, statistics.mean(each), color=COLOURS.get(kernel, "tab:gray"))
+    for place, (name, first) in enumerate(by_seed[0].items()):
+        each = [found[name].weights * 100 for found in by_seed]
+        axes.bar(place, statistics.mean(each), color=COLOURS.get(first.kernel, "tab:gray"))
         axes.plot([place] * len(each), each, "k.", markersize=3)
     axes.set_xticks(range(len(by_seed[0])), list(by_seed[0]), rotation=90, fontsize=6)
-    axes.set_ylabel("channels kept (%)")
+    axes.set_ylabel("weights kept (%)")
     axes.set_title("1x1 layers in blue, 3x3 layers in orange", fontsize=9)
     figure.savefig(path)
+
+
+def add(table: Figures, model: str, by_seed: list[dict[str, Kept]]) -> None:
+    """The figures by the size of the kernel."""
+    for kernel in sorted({each.kernel for each in by_seed[0].values()}):
+        for what, share in {"channels that they read": "read", "weights": "weights"}.items():
+            means = [
+                100 * statistics.mean(getattr(each, share) for each in found.values() if each.kernel == kernel)
+                for found in by_seed
+            ]
+            named = f"{model}: {kernel} layers keep of the {what}, %"
+            table.add(f"{named}, mean of {len(means)}", statistics.mean(means))
+            table.add(f"{named}, least", min(means))
+            table.add(f"{named}, most", max(means))
 
 
 def main() -> int:
@@ -99,19 +131,15 @@ def main() -> int:
     tasks = [Task(seed, args) for seed in range(args.seed, args.seed + args.seeds)]
     found = dict(done(searched, tasks, args.jobs))
     by_seed = [found[task] for task in tasks]
-    rows = [[name, kernel, *(f"{each[name][1]:.0%}" for each in by_seed)] for name, (kernel, _) in by_seed[0].items()]
-    table.show(
-        "Channels kept, layer by layer", ("layer", "kernel", *(f"search {n}" for n in range(len(by_seed)))), rows
-    )
+    rows = [
+        [name, first.kernel, *(f"{found[name].read:.0%}, {found[name].weights:.0%}" for found in by_seed)]
+        for name, first in by_seed[0].items()
+    ]
+    columns = ("layer", "kernel", *(f"search {number}: channels read, weights" for number in range(len(by_seed))))
+    table.show("Kept, layer by layer", columns, rows)
     for row in rows:
         print("  ".join(row))
-    for kernel in sorted({kernel for kernel, _ in by_seed[0].values()}):
-        means = [statistics.mean(share for own, share in each.values() if own == kernel) for each in by_seed]
-        table.add(
-            f"{args.model}: channels kept of {kernel} layers, %, mean of {len(means)}", statistics.mean(means) * 100
-        )
-        table.add(f"{args.model}: the least and", min(means) * 100)
-        table.add(f"{args.model}: the most of them", max(means) * 100)
+    add(table, args.model, by_seed)
     draw(by_seed, args.runs / "kept.svg")
     print(f"drawn: {args.runs / 'kept.svg'}")
     return table.finish()

@@ -17,7 +17,7 @@ from torch import nn
 
 from automl_core.one_thread import one_thread
 from automl_core.runs import write_whole
-from figures import ROOT, Args, Figures, done, parse, run
+from figures import ROOT, Args, Figures, chosen, done, parse, run
 from nn_compression.coding.codec import load_coded
 from nn_compression.data import SettledData
 from nn_compression.files.references import load_data, load_model
@@ -258,8 +258,10 @@ def main() -> int:
     if args.quick:
         plans, source, levels, seeds = {"lenet_300_100": QUICK}, "digits", ["1"], 1
         args = replace(args, runs=args.runs.with_name(f"{args.runs.name}_quick"), networks="lenet_300_100")
+    wanted, numbers = chosen(args.networks, plans, "--networks"), range(args.seed, args.seed + seeds)
+    for name in wanted:
+        chosen(",".join(levels), plans[name].keep, "--levels")
     table.keep_in(args.runs, args, plans=plans)
-    wanted, numbers = args.networks.split(","), range(args.seed, args.seed + seeds)
     tasks = [Task(name, plans[name], tuple(levels), seed, source, args.runs) for name in wanted for seed in numbers]
     found = {}
     for task, answer in done(outcomes, tasks, args.jobs):

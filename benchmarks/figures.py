@@ -32,7 +32,6 @@ import os
 import platform
 import re
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -44,6 +43,7 @@ from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin, get_
 
 from automl_core.crew import Failed, each
 from automl_core.errors import InputError, SizewiseError
+from automl_core.machine import output_of, processor
 from automl_core.runs import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,9 +63,6 @@ SETTINGS = "settings.json"
 
 PARTS = {"quick", "seed", "seeds", "json", "runs", "jobs", "networks", "machines", "levels", "removed", "optimizers"}
 """Options that say which results are wanted, and not what they are."""
-
-VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "sve": "SVE", "asimd": "NEON"}
-"""By the flag of /proc/cpuinfo, widest first."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,28 @@ def parse(kind: type[SomeArgs], description: str | None = None, argv: Sequence[s
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=item.default, help=text)
         else:
             parser.add_argument(flag, type=reader, default=item.default, help=f"{text} (default: {item.default})")
-    return kind(**vars(parser.parse_args(argv)))
+    found = vars(parser.parse_args(argv))
+    if found.get("seeds", 1) < 1:
+        parser.error(f"--seeds {found['seeds']}: give one or more")
+    return kind(**found)
+
+
+def chosen(text: str, known: Iterable[str], option: str) -> list[str]:
+    """What an option lists, with commas between.
+
+    Args:
+        text: as given.
+        known: what it may list.
+        option: its name, as in "--networks".
+
+    Raises:
+        InputError: it lists something else, or nothing.
+    """
+    names, choices = [name.strip() for name in text.split(",")], list(known)
+    for name in names:
+        if name not in choices:
+            raise InputError(f"there is no {name!r}", place=option, remedy=f"give some of {', '.join(choices)}")
+    return names
 
 
 def read_hint(hint: Any, place: str) -> tuple[type, str]:
@@ -340,38 +358,9 @@ def machine() -> Mapping[str, object]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     card = output_of("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").partition("\n")[0].strip()
     return {
-        "processor": f"{processor()}{vectors()}",
+        "processor": processor(),
         "cores": cores,
         "memory_gib": round(memory, 1),
         **({"accelerator": card} if card else {}),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
     }
-
-
-def processor() -> str:
-    """The name of the processor, as Linux or macOS tells it."""
-    listing = Path("/proc/cpuinfo")
-    if listing.exists():
-        found = re.search(r"^model name\s*:\s*(.+)$", listing.read_text(encoding="utf-8"), re.MULTILINE)
-        if found:
-            return found[1].strip()
-    return output_of("sysctl", "-n", "machdep.cpu.brand_string").strip() or platform.processor() or "unknown"
-
-
-def vectors() -> str:
-    """The widest vector instructions, where Linux tells them: the same name stands for processors 4 times as fast."""
-    listing = Path("/proc/cpuinfo")
-    flags = set(listing.read_text(encoding="utf-8").split()) if listing.exists() else set()
-    widest = next((name for flag, name in VECTORS.items() if flag in flags), None)
-    return f" ({widest})" if widest else ""
-
-
-def output_of(*command: str) -> str:
-    """What a program prints; nothing where it is absent or fails."""
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""

@@ -1,9 +1,11 @@
 """Bits by layer against 4 bits throughout, at equal modelled cost: MobileNetV2's blocks on CIFAR-10.
 
-HAQ's claim, on two machines that are not here but modelled: a bit-serial accelerator for the edge and a spatial one for
-the cloud. Both arms have clipping calibrated on the same images, 8 bits in the first and the last layer, and the same
-epochs of quantization-aware training; bits are searched on validation images before any of it, and judged on the test
-images after it. The picture shows which bits each machine leaves to depthwise and to pointwise layers.
+HAQ's claim, on two machines that are not here but modelled: a bit-serial accelerator for the edge and a spatial one
+for the cloud. The search, random search with as many evaluations, and 4 bits throughout have clipping calibrated on
+the same images, 8 bits in the first and the last layer, and the same epochs of quantization-aware training, in which
+ranges stay as they were calibrated; bits are searched on validation images before any of it (HAQ trains every
+candidate for an epoch), and judged on the test images after it. The network in floats, untouched, shows how much
+there is to win. The picture shows which bits each machine leaves to depthwise and to pointwise layers.
 """
 
 from __future__ import annotations
@@ -17,11 +19,13 @@ from typing import Annotated
 import orjson
 from matplotlib.figure import Figure
 
+from automl_core.errors import InputError
 from automl_core.one_thread import one_thread
 from automl_core.runs import write_whole
 from automl_core.space import Point
-from figures import ROOT, Args, Figures, done, parse, run
+from figures import ROOT, Args, Figures, chosen, done, parse, run
 from networks import best_point, train_networks, trained_network
+from nn_compression.hardware import HARDWARE
 from nn_compression.problems.bits_problem import BitsProblem
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
@@ -32,6 +36,7 @@ from nn_compression.training.loop import evaluate, train
 from nn_compression.training.schedule import Schedule
 
 UNIFORM = 4
+ARMS = ("float", "uniform", "random", "searched")
 
 
 @dataclass(frozen=True)
@@ -64,11 +69,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Found:
-    """Both arms.
+    """All arms.
 
     Attributes:
         accuracy: on the test images, after training, by arm.
-        cost: modelled latency, by arm.
+        cost: modelled latency, by arm that has bits.
         layers: of the searched arm: kind and bits of each layer.
         free: the places of those whose bits were searched.
     """
@@ -93,32 +98,47 @@ def problem_of(machine: str, seed: int, args: HaqArgs) -> BitsProblem:
     return BitsProblem(reference, limit, judging, hardware=machine)
 
 
+def schedule(args: HaqArgs) -> Schedule:
+    """Of quantization-aware training."""
+    return Schedule(args.epochs, learning_rate=0.01, weight_decay=1e-4)
+
+
 def tuned(problem: BitsProblem, name: str, point: Point, seed: int, args: HaqArgs) -> float:
-    """Accuracy on the test images after quantization-aware training; kept."""
+    """Accuracy on the test images after quantization-aware training; kept.
+
+    Raises:
+        InputError: what is kept is of other bits.
+    """
     kept = args.runs / f"{name}.json"
     if kept.exists():
-        return float(orjson.loads(kept.read_bytes())["accuracy"])
+        found = orjson.loads(kept.read_bytes())
+        if found["bits"] != dict(point):
+            raise InputError("holds the accuracy of other bits", place=str(kept), remedy="remove it, and train anew")
+        return float(found["accuracy"])
     network = problem.network
     model = quantize(network.model, problem.bits(point), problem.examiner.training_inputs.cpu())
     model.requires_grad_(True)
-    schedule = Schedule(args.epochs, learning_rate=0.01, weight_decay=1e-4)
     with one_thread():
-        train(model, network.data, schedule, seed=seed, checkpoint=args.runs / f"{name}.training")
+        train(model, network.data, schedule(args), seed=seed, checkpoint=args.runs / f"{name}.training")
         accuracy = evaluate(model, network.data.test, network.data.task, device=best_device())
     write_whole(kept, orjson.dumps({"accuracy": accuracy, "bits": dict(point)}))
     return accuracy
 
 
-def both_arms(task: Task) -> Found:
-    """Search, and train what was found and 4 bits throughout alike."""
+def arms_of(task: Task) -> Found:
+    """Search, and train what was found, random bits and 4 bits throughout alike."""
     args, problem = task.args, problem_of(task.machine, task.seed, task.args)
-    path = args.runs / f"{task.machine}-{args.optimizer}-{task.seed}.sqlite"
-    point = best_point(path, problem, args.optimizer, args.evaluations, task.seed)
-    arms = {"searched": point, "uniform": uniform(problem)}
+    arms = {"uniform": uniform(problem)}
+    for arm, optimizer in {"random": "random", "searched": args.optimizer}.items():
+        path = args.runs / f"{task.machine}-{arm}-{task.seed}.sqlite"
+        arms[arm] = best_point(path, problem, optimizer, args.evaluations, task.seed)
     names = {arm: f"{task.machine}-{arm}-{task.seed}" for arm in arms}
-    bits, free = problem.bits(point), {name.rpartition(".")[0] for name in problem.grid.space.by_name}
+    bits, free = problem.bits(arms["searched"]), {name.rpartition(".")[0] for name in problem.grid.space.by_name}
+    network = problem.network
+    with one_thread():
+        whole = evaluate(network.model, network.data.test, network.data.task)
     return Found(
-        {arm: tuned(problem, names[arm], each, task.seed, args) for arm, each in arms.items()},
+        {"float": whole, **{arm: tuned(problem, names[arm], each, task.seed, args) for arm, each in arms.items()}},
         {arm: problem.cost_of(each) for arm, each in arms.items()},
         [(layer.kind, bits[layer.name]) for layer in problem.layers],
         [place for place, layer in enumerate(problem.layers) if layer.name in free],
@@ -127,10 +147,14 @@ def both_arms(task: Task) -> Found:
 
 def judge(table: Figures, machine: str, found: Sequence[Found], bar: str | None) -> None:
     """Figures of one machine; one finding a seed."""
-    gains = [each.accuracy["searched"] - each.accuracy["uniform"] for each in found]
-    what = f"{machine} (modelled): points over uniform {UNIFORM} bit"
-    table.add(f"{what}, mean of {len(found)} seeds", statistics.mean(gains), bar)
-    table.add(f"{machine} (modelled): the least of them", min(gains))
+    for arm in ARMS:
+        accuracy = statistics.mean(each.accuracy[arm] for each in found)
+        table.add(f"{machine} (modelled): test accuracy, {arm}, %", accuracy)
+    for rival, held in {"uniform": bar, "random": None}.items():
+        gains = [each.accuracy["searched"] - each.accuracy[rival] for each in found]
+        what = f"{machine} (modelled): points over {f'uniform {UNIFORM} bit' if rival == 'uniform' else rival}"
+        table.add(f"{what}, mean of {len(found)} seeds", statistics.mean(gains), held)
+        table.add(f"{what}, the least of them", min(gains))
     for name, kind in {"depthwise": "depthwise", "pointwise": "conv"}.items():
         own = [each.layers[place][1] for each in found for place in each.free if each.layers[place][0] == kind]
         if own and "depthwise" in {kind for kind, _ in found[0].layers}:
@@ -139,10 +163,27 @@ def judge(table: Figures, machine: str, found: Sequence[Found], bar: str | None)
             table.add(f"{machine} (modelled): mean bits of {name} activations", mean)
 
 
-def draw(chosen: Mapping[str, Sequence[tuple[str, Bits]]], path: Path) -> None:
+def show(table: Figures, found: Mapping[Task, Found]) -> None:
+    """Every arm of every seed."""
+    rows = [
+        [
+            task.machine,
+            str(task.seed),
+            arm,
+            f"{each.accuracy[arm]:.2f}",
+            f"{each.cost.get(arm, float('nan')) * 1e6:.2f}",
+        ]
+        for task, each in found.items()
+        for arm in ARMS
+    ]
+    table.show("HAQ, arm by arm", ("machine", "seed", "arm", "test accuracy, %", "modelled latency, us"), rows)
+
+
+def draw(bits_by_machine: Mapping[str, Sequence[tuple[str, Bits]]], path: Path) -> None:
     """Bits of weights and activations, layer by layer, for each machine; depthwise layers are marked."""
-    figure = Figure(figsize=(9, 2.6 * len(chosen)), layout="constrained")
-    for axes, (machine, layers) in zip(figure.subplots(len(chosen), squeeze=False)[:, 0], chosen.items(), strict=True):
+    figure = Figure(figsize=(9, 2.6 * len(bits_by_machine)), layout="constrained")
+    places_of = figure.subplots(len(bits_by_machine), squeeze=False)[:, 0]
+    for axes, (machine, layers) in zip(places_of, bits_by_machine.items(), strict=True):
         places = range(len(layers))
         colours = ["tab:orange" if kind == "depthwise" else "tab:blue" for kind, _ in layers]
         axes.bar([place - 0.2 for place in places], [bits.weights for _, bits in layers], 0.4, color=colours)
@@ -161,20 +202,23 @@ def quick(args: HaqArgs) -> HaqArgs:
 
 
 def main() -> int:
-    """Search and train both arms, and say whether the bar was met."""
+    """Search and train all arms, and say whether the bar was met."""
     args = parse(HaqArgs, __doc__)
     args = quick(args) if args.quick else args
     table = Figures(args)
-    table.keep_in(args.runs, args)
-    seeds, machines = range(args.seed, args.seed + args.seeds), args.machines.split(",")
+    seeds, machines = range(args.seed, args.seed + args.seeds), chosen(args.machines, HARDWARE, "--machines")
+    table.keep_in(args.runs, args, schedule=schedule(args), uniform=UNIFORM)
     train_networks([(args.model, args.data, seed) for seed in seeds], args.jobs)
     found: dict[Task, Found] = {}
-    for task, answer in done(both_arms, [Task(name, seed, args) for name in machines for seed in seeds], args.jobs):
+    for task, answer in done(arms_of, [Task(name, seed, args) for name in machines for seed in seeds], args.jobs):
         found[task] = answer
         print(f"{task}: {answer.accuracy}, modelled latency {answer.cost}", flush=True)
     for name in machines:
         own = [found[Task(name, seed, args)] for seed in seeds]
         judge(table, name, own, ">= 1" if name == machines[0] and not args.quick else None)
+    show(
+        table, {task: found[task] for task in sorted(found, key=lambda task: (machines.index(task.machine), task.seed))}
+    )
     draw({name: found[Task(name, args.seed, args)].layers for name in machines}, args.runs / "bits.svg")
     print(f"drawn: {args.runs / 'bits.svg'}")
     return table.finish()

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from automl_core.one_thread import one_thread
-from figures import ROOT, Args, Figures, done, parse, run
+from figures import ROOT, Args, Figures, chosen, done, parse, run
 from nn_compression.coding.codec import encode
 from nn_compression.data import SettledData
 from nn_compression.files.references import load_data
@@ -72,9 +72,9 @@ class Plan:
 
 FULL = Plan(
     units=512,
-    dense=5,
-    rounds=6,
-    settle=8,
+    dense=4,
+    rounds=4,
+    settle=11,
     dropouts=(0.3, 0.5),
     schedule=Schedule(0, learning_rate=2e-3, batch=32, optimizer="adam", weight_decay=0.0, clip_norm=1.0),
 )
@@ -176,11 +176,16 @@ def pruned(task: Task, data: SettledData, removed: int) -> nn.Module:
 
 
 def shares(model: nn.Module, removed: int) -> dict[str, float]:
-    """The share that each layer but the small embedding keeps, so that of all weights together so many are left."""
+    """The share that each layer keeps, so that of all weights together so many are left.
+
+    The embedding, which is small, keeps all; the last layer, small and sensitive, half of what would go (Han et al.,
+    NIPS 2015, prune the last layers least, too); all others keep the same share.
+    """
     sizes = {name: sum(model.get_parameter(key).numel() for key in keys) for name, keys in prunable(model).items()}
-    spared = sizes.pop("embedding")
-    share = ((1 - removed / 100) * (spared + sum(sizes.values())) - spared) / sum(sizes.values())
-    return dict.fromkeys(sizes, share)
+    left = (1 - removed / 100) * sum(sizes.values())
+    spared = {"embedding": 1.0, "linear": 1 - removed / 200}
+    left -= sum(share * sizes.pop(name) for name, share in spared.items())
+    return {"linear": spared["linear"], **dict.fromkeys(sizes, left / sum(sizes.values()))}
 
 
 def told(epoch: Epoch) -> None:
@@ -208,7 +213,7 @@ def main() -> int:
     """Run what is missing, and say whether every bar was met."""
     args = parse(LstmArgs, __doc__)
     table = Figures(args)
-    plan, levels = FULL, [int(level) for level in args.removed.split(",")]
+    plan, levels = FULL, [int(level) for level in chosen(args.removed, map(str, range(1, 98)), "--removed")]
     if args.quick:
         args = replace(args, runs=args.runs.with_name(f"{args.runs.name}_quick"), seeds=1)
         plan, levels = QUICK, [90]

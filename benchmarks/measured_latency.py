@@ -54,6 +54,7 @@ def compressed(name: str, options: list[str], args: LatencyArgs) -> Mapping[str,
 def main() -> int:
     """Compress twice, and say whether the bar was met."""
     args = parse(LatencyArgs, __doc__)
+    args = replace(args, runs=args.runs.resolve())  # the command runs in the project's folder
     if args.quick:
         small = replace(args, runs=args.runs.with_name("measured_latency_quick"), model="digits_net", data="digits")
         args = replace(small, optimizer="random", evaluations=8, finetune=1)

@@ -124,7 +124,9 @@ def judge(table: Figures, agent: str, curves: Mapping[str, Sequence[Sequence[flo
     ratio = until(median["policy"], reward) / until(median["scratch"], reward)
     table.add(f"{agent}: evaluations with the policy over those from scratch", ratio, "<= 0.5" if bars else None)
     fewer = float(mannwhitneyu(took["policy"], took["scratch"], alternative="less").pvalue)
-    table.add(f"{agent}: p of needing fewer by chance (Mann-Whitney)", fewer, "< 0.05" if bars else None)
+    table.add(
+        f"{agent}: p of needing fewer by chance, with this policy (Mann-Whitney)", fewer, "< 0.05" if bars else None
+    )
 
 
 def quick(args: TransferArgs) -> TransferArgs:

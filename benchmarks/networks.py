@@ -12,6 +12,7 @@ from automl_core.space import Point
 from figures import done
 from nn_compression.problems.network import NetworkReference
 from nn_compression.problems.network_problem import NetworkProblem
+from nn_compression.run.baselines import best_random
 from nn_compression.run.searching import Search
 from nn_compression.training.schedule import Schedule
 from nn_compression.training.trained_weights import trained_weights
@@ -36,9 +37,14 @@ def _train(wanted: tuple[str, str, int]) -> None:
 
 
 def best_point(path: Path, problem: NetworkProblem, optimizer: str, evaluations: int, seed: int) -> Point:
-    """The design that a search ends with; what its record holds is not searched again."""
-    search = Search(path, problem, problem.specs, optimizer, Budget(evaluations), seed)
-    best = search.run(1, lambda _: None).study.best
+    """The design that a search ends with; what its record holds is not searched again.
+
+    Random search draws as many, and does without the start of the space, which every study begins with.
+    """
+    random = optimizer == "random"
+    search = Search(path, problem, problem.specs, optimizer, Budget(evaluations + random), seed)
+    study = search.run(1, lambda _: None).study
+    best = best_random(study) if random else study.best
     if best is None:
         sys.exit(f"{path}: no candidate gave an accuracy")
     return best.point

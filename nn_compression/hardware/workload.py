@@ -47,12 +47,14 @@ class Workload:
 
 
 def traffic_bits(layer: Layer, bits: Bits, batch: int = 1) -> float:
-    """Bits that cross the memory bus for one example: weights once a batch, input and output once.
+    """Bits that cross the memory bus for one example: weights once a batch, each value of the input twice.
 
-    Of an embedding only the rows that are looked up, which examples do not share. The output is counted at the width of
-    the layer's input: what the next layer reads it as, this one does not know.
+    Of an embedding only the rows that are looked up, which examples do not share. A value is written and read at the
+    width that its reader rounds it to, and its reader is charged for both; were a layer charged for its output at the
+    width of its own input, a search could have wide maps written at the bits of narrow ones. A network's last output is
+    charged to nobody.
     """
-    values = layer.calls * (math.prod(layer.input_shape) + math.prod(layer.output_shape))
+    values = 2 * layer.calls * math.prod(layer.input_shape)
     read: float = layer.weights * bits.weights / batch
     if layer.kind == "embedding":
         read = layer.calls * math.prod(layer.input_shape) * layer.outputs * bits.weights

@@ -7,9 +7,7 @@ is measured then, once.
 from __future__ import annotations
 
 import json
-import os
 import platform
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from automl_core.errors import InputError
+from automl_core.machine import processor
 from automl_core.nearest import did_you_mean
 from automl_core.runs import write_whole
 
@@ -153,19 +152,12 @@ def engine_of(name: str) -> Engine:
 def machine_facts() -> Mapping[str, str]:
     """What a time depends on beside the shapes."""
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "system": f"{platform.system()} {platform.machine()}",
         "torch": metadata.version("torch"),
         "onnxruntime": metadata.version("onnxruntime"),
         "threads": "1",
     }
-
-
-def _processor() -> str:
-    listing = Path("/proc/cpuinfo")
-    text = listing.read_text(encoding="utf-8", errors="replace") if listing.exists() else ""
-    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return found[1].strip() if found else platform.processor() or os.uname().machine
 
 
 def _content(path: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import sys
 from pathlib import Path
@@ -51,20 +50,37 @@ def test_amc_holds_its_arms_to_half_the_macs_and_pairs_them_over_images(
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.npz")} == written
 
 
+@pytest.mark.timeout(400)
 def test_haq_compares_at_equal_modelled_cost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    call(haq, tmp_path, monkeypatch)
-    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("edge, seed 0"))
-    latency = ast.literal_eval(line.partition("modelled latency ")[2])
-    assert latency["searched"] <= latency["uniform"]
-    assert (tmp_path / "haq_quick/bits.svg").exists()
+    result = call(haq, tmp_path, monkeypatch)
+    arms = {row[2]: (float(row[3]), float(row[4])) for row in result["tables"][0]["rows"]}
+    assert set(arms) == {"float", "uniform", "random", "searched"}
+    assert max(arms["searched"][1], arms["random"][1]) <= arms["uniform"][1]
+    shown, folder = values(result), tmp_path / "haq_quick"
+    for arm in ("uniform", "random", "searched"):
+        kept = json.loads((folder / f"edge-{arm}-0.json").read_text())
+        assert shown[f"edge (modelled): test accuracy, {arm}, %"] == kept["accuracy"] > 80
+        assert set(kept["bits"].values()) == {4} if arm == "uniform" else len(set(kept["bits"].values())) > 1
+    gain = shown["edge (modelled): test accuracy, searched, %"] - shown["edge (modelled): test accuracy, uniform, %"]
+    assert shown["edge (modelled): points over uniform 4 bit, mean of 1 seeds"] == pytest.approx(gain)
+    assert (folder / "bits.svg").exists()
+    written = {file: file.stat().st_mtime_ns for file in folder.glob("edge-*.json")}
+    assert values(call(haq, tmp_path, monkeypatch)) == shown
+    assert {file: file.stat().st_mtime_ns for file in folder.glob("edge-*.json")} == written
+    (folder / "edge-searched-0.json").write_text(json.dumps({"accuracy": 99.0, "bits": {}}))
+    with pytest.raises(SystemExit, match="other bits"):
+        call(haq, tmp_path, monkeypatch)
 
 
 def test_what_a_search_keeps_is_told_layer_by_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = call(bottleneck_channels, tmp_path, monkeypatch)
-    rows = {layer: (kernel, int(share.rstrip("%"))) for layer, kernel, share in result["tables"][0]["rows"]}
-    assert {"conv1", "conv2", "conv3"} <= set(rows)
-    assert all(0 < share <= 100 for _, share in rows.values())
-    mean = sum(share for kernel, share in rows.values() if kernel == "3x3") / len(rows)
-    assert values(result)["digits_net: channels kept of 3x3 layers, %, mean of 1"] == pytest.approx(mean, abs=0.5)
+    rows = {
+        layer: [int(share.rstrip("%")) for share in told.split(", ")] for layer, _, told in result["tables"][0]["rows"]
+    }
+    assert set(rows) == {"conv2", "conv3"}, "conv1 reads the image"
+    assert all(0 < weights <= read <= 100 for read, weights in rows.values())
+    for place, what in enumerate(("channels that they read", "weights")):
+        mean = sum(shares[place] for shares in rows.values()) / len(rows)
+        assert values(result)[f"digits_net: 3x3 layers keep of the {what}, %, mean of 1"] == pytest.approx(mean, abs=1)

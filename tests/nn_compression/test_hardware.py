@@ -34,17 +34,25 @@ def test_a_convolution_is_a_product_for_each_group() -> None:
     assert work.groups * work.outputs * work.reduction * work.positions == work.macs == layer.macs
 
 
-def test_traffic_is_weights_once_a_batch_and_every_value_once() -> None:
+def test_traffic_is_weights_once_a_batch_and_every_value_of_the_input_twice() -> None:
     layer = pointwise()
     assert traffic_bits(layer, Bits(4, 8), batch=16) == 96 * 96 * 4 / 16 + 2 * 96 * 64 * 8
+
+
+def test_a_map_is_written_at_the_width_it_is_read_at() -> None:
+    """An expansion of 8 channels to 96, which a depthwise layer reads: its 2 bits make no 8-bit map cheaper."""
+    layers = trace(nn.Sequential(nn.Conv2d(8, 96, 1), nn.Conv2d(96, 96, 3, groups=96)), torch.zeros(1, 8, 8, 8)).layers
+    expand, spatial = layers
+    saved = traffic_bits(expand, Bits(4, 8)) - traffic_bits(expand, Bits(4, 2))
+    assert saved == 2 * 8 * 64 * 6
+    assert traffic_bits(spatial, Bits(4, 8)) - traffic_bits(spatial, Bits(4, 4)) == 2 * 96 * 64 * 4
 
 
 @pytest.mark.parametrize("kind", [nn.Embedding, nn.EmbeddingBag])
 def test_an_embedding_reads_the_rows_that_it_looks_up(kind: type[nn.Embedding] | type[nn.EmbeddingBag]) -> None:
     (layer,) = trace(nn.Sequential(kind(50_000, 128)), torch.zeros(1, 16, dtype=torch.int64)).layers
-    made = 128 if kind is nn.EmbeddingBag else 16 * 128
     for batch in (1, 16):
-        assert traffic_bits(layer, Bits(), batch) == 32 * (16 * 128 + 16 + made)
+        assert traffic_bits(layer, Bits(), batch) == 32 * (16 * 128 + 2 * 16)
     (larger,) = trace(nn.Sequential(kind(100_000, 128)), torch.zeros(1, 16, dtype=torch.int64)).layers
     assert HARDWARE["edge"].latency(larger) == HARDWARE["edge"].latency(layer)
 

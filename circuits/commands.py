@@ -174,7 +174,7 @@ def resume_run(folder: Path, jobs: int, *, json: bool) -> None:
 
 
 def _finish(run: SizingRun, jobs: int, began: float, *, json: bool) -> None:
-    """Run a study to its end, write what it found, and show it. Exit status 1 where a spec is not met."""
+    """Run a study to its end, write and show what it found. Exit status 1 where a spec is not met or not confirmed."""
     from automl_core.report.engineering import engineering
     from automl_core.report.live import LiveView
     from circuits.results import draw_results, write_results
@@ -204,7 +204,7 @@ def _finish(run: SizingRun, jobs: int, began: float, *, json: bool) -> None:
         sys.stdout.write((run.folder / "best.json").read_text(encoding="utf-8"))
     else:
         say(console, *map(str, files), f"{time.monotonic() - began:.1f} s in all")
-    if study.best_score is None or not study.best_score.feasible:
+    if study.best_score is None or not study.best_score.feasible or not results.confirmed:
         raise typer.Exit(1)
 
 

@@ -1,6 +1,9 @@
 """What a measure looks at: a net, the difference of two nets, a branch current or a device's quantity.
 
-Written as ``out``, ``out_p,out_n``, ``v(out)``, ``v(out_p,out_n)``, ``i(vdd)`` or ``@m1[id]``.
+Written as ``out``, ``out_p,out_n``, ``v(out)``, ``v(out_p,out_n)``, ``i(vdd)`` or ``@m1[id]``. In ngspice's expressions
+names stand in quotes, because ``v(out-p)`` is a difference there, ``v(out[0])`` an index and ``v(gt)`` a comparison. A
+``!`` calls up an earlier command even in quotes, and in ``set`` too; a variable that an option of the deck sets can
+hold it.
 """
 
 from __future__ import annotations
@@ -15,10 +18,13 @@ from numpy.typing import NDArray
 from automl_core.errors import InputError
 from circuits.measures.plot import NotFound, Plot
 
-__all__ = ["expression", "nets", "terms", "values", "vector", "vectors"]
+__all__ = ["BANG_CARD", "expression", "nets", "terms", "values", "vector", "vectors"]
 
 _GROUND = ("0", "gnd")
 _CALL = re.compile(r"v\((.*)\)\Z", re.DOTALL)
+_NAMED = re.compile(r"([vi])\(\s*(.*?)\s*\)\Z", re.DOTALL)
+BANG_CARD = ".options bang=!"
+"""The card that a deck needs where an expression holds ``$bang``."""
 
 
 @lru_cache(maxsize=1024)
@@ -49,9 +55,14 @@ def vectors(*signals: str | None) -> tuple[str, ...]:
 
 
 def expression(signal: str) -> str:
-    """The signal in ngspice's expression language."""
-    parts = [term or "0" for term in terms(signal)]
+    """The signal in ngspice's expression language; one that holds ``$bang`` needs :data:`BANG_CARD` in the deck."""
+    parts = [_quoted(term) if term else "0" for term in terms(signal)]
     return parts[0] if len(parts) == 1 else f"({parts[0]}-{parts[1]})"
+
+
+def _quoted(term: str) -> str:
+    named = _NAMED.match(term)
+    return (f'{named[1]}("{named[2]}")' if named else f'"{term}"').replace("!", "{$bang}")
 
 
 def values(plot: Plot, signal: str) -> NDArray[Any]:

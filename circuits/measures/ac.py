@@ -33,7 +33,7 @@ _INPUT = Argument("input", "signal", "the input, where the stimulus is not 1: a 
 _SCALE = Argument(
     "scale", "choice", "dB, or the unit of the plain ratio", default="dB", choices=("dB", "V/V", "V/A", "A/V", "A/A")
 )
-_AT = Argument("at", "number", "the frequency in Hz; the lowest of the sweep when absent", low=0)
+_AT = Argument("at", "number", "the frequency in Hz; the lowest of the sweep when absent", low=0, unit="Hz")
 _CROSSING = Argument(
     "crossing", "choice", "which downward crossing of 0 dB counts", default="last", choices=("first", "last")
 )
@@ -304,7 +304,12 @@ AC_KINDS = (
         meaning="|A| at one frequency, linear in dB between points",
         analyses=("ac",),
         unit=lambda arguments, command: arguments["scale"],
-        arguments=(_NODE, _INPUT, Argument("at", "number", "the frequency in Hz", required=True, low=0), _SCALE),
+        arguments=(
+            _NODE,
+            _INPUT,
+            Argument("at", "number", "the frequency in Hz", required=True, low=0, unit="Hz"),
+            _SCALE,
+        ),
         figure=_gain,
         reads=_reads,
         script=_gain_script,

@@ -245,6 +245,8 @@ def test_one_variable_twice_is_refused_in_any_case(tmp_path: Path, again: str) -
     ("old", "new", "line", "said"),
     [
         ("gain: {min: 60, unit: dB}", "gain: {min: 60M, unit: Hz}", 18, "write 60meg"),
+        ("margin: {min: 60, unit: degrees, weight: 2}", "ugf: {min: 2M}", 20, "write 2meg"),
+        ("against: supply}", "against: supply, at: 1M}", 15, "write 1meg"),
         ("max: 100u", "max: 100MHz", 5, "write 100meg"),
         ("start: 4", "start: 1F", 6, "femto"),
     ],
@@ -252,7 +254,9 @@ def test_one_variable_twice_is_refused_in_any_case(tmp_path: Path, again: str) -
 def test_numbers_that_probably_mean_something_else_are_warned_of(
     tmp_path: Path, old: str, new: str, line: int, said: str
 ) -> None:
-    (warning,) = _read(tmp_path, GOOD.replace(old, new)).warnings
+    ugf = "measures:\n  ugf: {in: ac, kind: unity_gain_frequency, node: out}"
+    text = GOOD.replace("measures:", ugf) if "ugf" in new else GOOD
+    (warning,) = _read(tmp_path, text.replace(old, new)).warnings
     assert warning.startswith(f"{tmp_path / 'amp.yaml'}:{line}: ")
     assert said in warning
 

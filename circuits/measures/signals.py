@@ -86,5 +86,5 @@ def vector(plot: Plot, name: str) -> NDArray[Any]:
     except KeyError:
         raise NotFound(f"the analysis gave no vector {name}") from None
     if found.size == 0:  # ngspice's answer to a quantity that a device's model does not have
-        raise NotFound(f"{name} is empty: the model does not have this quantity")
+        raise NotFound(f"{name} is empty: the deck does not have this device, or its model not this quantity")
     return found

@@ -23,12 +23,11 @@ from pathlib import Path
 from automl_core.errors import EvaluationError, MissingError
 from automl_core.specs import Spec, Specs
 from circuits.bench import Analysis, Measure
-from circuits.measures import KINDS
+from circuits.measures import KINDS, signals
 from circuits.measures.scripts import FOURIER_CALLS, number, plot_variable
 
 __all__ = ["SignOff", "control_block", "read_printed", "result_vector", "sign_off", "take_commands"]
 
-_INTERNAL = re.compile(r"@[\w.#]+\[\w+\]")
 _PRINTED = re.compile(r"^(\S+) = ([-+]?\d\S*)\s*$", re.MULTILINE)
 _SCALES = ("frequency", "time")
 _LONGEST = 600.0
@@ -120,7 +119,7 @@ def _internals(analysis: Analysis, measures: Iterable[Measure]) -> list[str]:
     for measure in measures:
         if analysis.name in _needs(measure):
             read = KINDS[measure.kind].vectors(measure.arguments) if measure.kind else ()
-            taken = _INTERNAL.findall(measure.take.lower()) if measure.take else ()
+            taken = signals.quantities(measure.take) if measure.take else ()
             names |= dict.fromkeys(name for name in (*read, *taken) if name.startswith("@"))
     return list(names)
 

@@ -25,7 +25,7 @@ from circuits.numbers import number_warning
 from circuits.spec_entries import NAME, Document, MeasureEntry, SimulatorEntry, SpecEntry, VariableEntry, keys_beside
 from circuits.units import check_unit
 
-__all__ = ["SpecFile", "read_spec"]
+__all__ = ["SpecFile", "circuit_name", "read_spec"]
 
 _Made = TypeVar("_Made")
 
@@ -65,6 +65,11 @@ class SpecFile:
     def units(self) -> dict[str, str]:
         """Metric -> unit."""
         return {spec.metric: spec.unit for spec in self.specs.specs}
+
+
+def circuit_name(spec_path: Path) -> str:
+    """What a circuit, and a run of it, is called: its spec file, or the folder of a file that is called ``spec``."""
+    return spec_path.resolve().parent.name if spec_path.stem == "spec" else spec_path.stem
 
 
 def read_spec(path: Path) -> SpecFile:

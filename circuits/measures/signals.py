@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from automl_core.errors import InputError
 from circuits.measures.plot import NotFound, Plot
 
-__all__ = ["BANG_CARD", "expression", "nets", "terms", "values", "vector", "vectors"]
+__all__ = ["BANG_CARD", "expression", "nets", "quantities", "terms", "values", "vector", "vectors"]
 
 _GROUND = ("0", "gnd")
 _CALL = re.compile(r"v\((.*)\)\Z", re.DOTALL)
 _NAMED = re.compile(r"([vi])\(\s*(.*?)\s*\)\Z", re.DOTALL)
+_QUANTITY = re.compile(r"@[^\s@\[\]]+\[\w+\]")
 BANG_CARD = ".options bang=!"
 """The card that a deck needs where an expression holds ``$bang``."""
 
@@ -52,6 +53,11 @@ def nets(signal: str) -> tuple[str, ...]:
 def vectors(*signals: str | None) -> tuple[str, ...]:
     """Names of the vectors that the signals are made of."""
     return tuple(dict.fromkeys(term for signal in signals if signal for term in terms(signal) if term))
+
+
+def quantities(phrase: str) -> tuple[str, ...]:
+    """The quantities of devices ("@m1[id]") in a phrase of ngspice's language: it keeps them only where told to."""
+    return tuple(_QUANTITY.findall(phrase.lower()))
 
 
 def expression(signal: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from automl_core.errors import InputError
-from circuits.specfile import SpecFile, read_spec
+from circuits.specfile import SpecFile, circuit_name, read_spec
 
 GOOD = """netlist: amp.cir
 include_paths: [../models, /opt/kit]
@@ -263,3 +263,8 @@ def test_numbers_that_probably_mean_something_else_are_warned_of(
 
 def test_a_milli_without_a_unit_of_megas_is_silent(tmp_path: Path) -> None:
     assert _read(tmp_path, GOOD.replace("max: 200u", "max: 200M")).warnings == ()
+
+
+def test_a_circuit_is_called_after_its_spec_or_the_folder_of_one_that_is_called_spec() -> None:
+    assert circuit_name(Path("amps/ota.yaml")) == "ota"
+    assert circuit_name(Path("netlists/two_stage_tia/spec.yaml")) == "two_stage_tia"

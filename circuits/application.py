@@ -1,9 +1,14 @@
-"""A copy of a deck with the sizes that a run found; nothing but ``.param`` values changes."""
+"""A copy of a deck with the sizes that a run found.
+
+Nothing changes but values of ``.param`` lines, and the paths of includes that would not lead to the copies: absolute
+ones, and links.
+"""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import orjson
@@ -13,7 +18,7 @@ from automl_core.record import Record
 from automl_core.runs import RECORD, write_whole
 from circuits.decks import deck_of
 from circuits.design_space import own_parameters
-from circuits.netlist import Deck, difference, with_values
+from circuits.netlist import Deck, difference, read_deck, with_values
 from circuits.specfile import read_spec
 
 __all__ = ["Applied", "apply_best"]
@@ -30,10 +35,12 @@ class Applied:
 def apply_best(run: Path, folder: Path) -> Applied:
     """Copy the decks of a run, and what they include outside the kits, with the best values put in.
 
-    The copies keep their places relative to each other, so that their includes still lead from one to the other.
+    The copies keep their places relative to each other, so that their includes still lead from one to the other. They
+    are read again, and must be the circuit that was sized.
 
     Raises:
-        InputError: the run has no result, a deck is gone, or the folder holds something already.
+        InputError: the run has no result, a deck is gone, the folder holds something already, or the copies are not
+            the circuit that was sized.
     """
     with Record.open(run / RECORD) as record:
         spec = read_spec(Path(record.facts()["spec"]))
@@ -44,22 +51,37 @@ def apply_best(run: Path, folder: Path) -> Applied:
     point = _best_point(run)
     decks = [deck_of(spec, bench) for bench in spec.decks]
     derived = {name: entry.expr for name, entry in spec.variables.items() if entry.expr is not None}
-    changed: dict[Path, bytes] = {}
-    for deck in decks:
-        values: dict[str, float | str] = {name: point[name] for name in own_parameters(deck, point)}
-        values |= {name: derived[name] for name in own_parameters(deck, derived)}
-        changed |= with_values(deck, values)
     sources = sorted({file for deck in decks for file in _own_files(deck)})
     _refuse_taken(folder)
     common = Path(os.path.commonpath([source.parent for source in sources]))
-    written = []
-    for source in sources:
-        target = folder / source.relative_to(common)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, changed.get(source) or source.read_bytes())
-        written.append(target)
-    texts = [difference(source, changed[source], str(folder / source.relative_to(common))) for source in changed]
-    return Applied(tuple(written), "".join(texts))
+    copies = {source: folder / source.relative_to(common) for source in sources}
+    places = {source: copy.resolve() for source, copy in copies.items()}
+    changed: dict[Path, bytes] = {}
+    expected: dict[Path, tuple[str, ...]] = {}
+    for deck in decks:
+        values: dict[str, float | str] = {name: point[name] for name in own_parameters(deck, point)}
+        values |= {name: derived[name] for name in own_parameters(deck, derived)}
+        changed |= with_values(deck, values, places)
+        expected[copies[deck.path]] = deck.flatten(values)
+    for source, copy in copies.items():
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(copy, changed.get(source) or source.read_bytes())
+    for copy, lines in expected.items():
+        _check(copy, lines, folder, spec.simulator.compat)
+    texts = [difference(source, changed[source], str(copies[source])) for source in changed]
+    return Applied(tuple(copies.values()), "".join(texts))
+
+
+def _check(copy: Path, expected: tuple[str, ...], folder: Path, compat: str | None) -> None:
+    """Refuse a copy that reads as another circuit than the one that was sized."""
+    found = read_deck(copy, allowed=[folder], compat=compat).flatten()
+    if found != expected:
+        here, there = next((one, two) for one, two in zip_longest(found, expected, fillvalue="") if one != two)
+        raise InputError(
+            f"the copy is not the circuit that was sized: it has {here!r} where that has {there!r}",
+            place=str(copy),
+            remedy="do not use it: RUN/sized.cir holds the whole circuit that was sized",
+        )
 
 
 def _best_point(run: Path) -> dict[str, float]:

@@ -107,12 +107,15 @@ def size(
     """Size a circuit: vary its parameters until ngspice says that every spec is met."""
     from automl_core.runs import new_run_folder
     from circuits.sizing import Settings, SizingRun
+    from circuits.specfile import circuit_name
 
     began = time.monotonic()
     settings = Settings(optimizer, budget, seed, timeout, stop, _absolute(policy), _folders(earlier))
     _refuse_taken(output)
     trying = shown(make_console(), _TRYING, quiet=json)
-    run = SizingRun.begin(spec, lambda: new_run_folder(output, _name(spec)), settings, command_line(), trying=trying)
+    run = SizingRun.begin(
+        spec, lambda: new_run_folder(output, circuit_name(spec)), settings, command_line(), trying=trying
+    )
     _finish(run, jobs, began, json=json)
 
 
@@ -135,13 +138,14 @@ def train(
     """Train a policy over ranges of targets; `size SPEC --policy POLICY` then meets an unseen one in a handful."""
     from automl_core.runs import new_run_folder
     from circuits.sizing import Settings, SizingRun
+    from circuits.specfile import circuit_name
 
     settings = Settings(
         optimizer, budget, seed, timeout, "budget", _absolute(policy), _folders(earlier), _absolute(targets)
     )
     _refuse_taken(output)
     trying = shown(make_console(), _TRYING)
-    name = f"{_name(spec)}-policy"
+    name = f"{circuit_name(spec)}-policy"
     run = SizingRun.begin(spec, lambda: new_run_folder(output, name), settings, command_line(), trying=trying)
     _finish_training(run, jobs)
 
@@ -174,7 +178,7 @@ def resume_run(folder: Path, jobs: int, *, json: bool) -> None:
 
 
 def _finish(run: SizingRun, jobs: int, began: float, *, json: bool) -> None:
-    """Run a study to its end, write what it found, and show it. Exit status 1 where a spec is not met."""
+    """Run a study to its end, write and show what it found. Exit status 1 where a spec is not met or not confirmed."""
     from automl_core.report.engineering import engineering
     from automl_core.report.live import LiveView
     from circuits.results import draw_results, write_results
@@ -204,7 +208,7 @@ def _finish(run: SizingRun, jobs: int, began: float, *, json: bool) -> None:
         sys.stdout.write((run.folder / "best.json").read_text(encoding="utf-8"))
     else:
         say(console, *map(str, files), f"{time.monotonic() - began:.1f} s in all")
-    if study.best_score is None or not study.best_score.feasible:
+    if study.best_score is None or not study.best_score.feasible or not results.confirmed:
         raise typer.Exit(1)
 
 
@@ -255,11 +259,6 @@ def _refuse_taken(output: Path | None) -> None:
 
     if output is not None and output.exists():
         new_run_folder(output, "")  # which makes nothing of a folder that is there
-
-
-def _name(spec: Path) -> str:
-    """What a run of this spec is called: by its folder where the file is called `spec`."""
-    return spec.parent.resolve().name if spec.stem == "spec" else spec.stem
 
 
 def _absolute(path: Path | None) -> str | None:

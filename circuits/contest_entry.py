@@ -11,14 +11,9 @@ from automl_core.specs import Specs
 from circuits.calibration import calibrate
 from circuits.problem import CircuitProblem
 from circuits.sizing import digest, refuse_dead_start
-from circuits.specfile import read_spec
+from circuits.specfile import circuit_name, read_spec
 
-__all__ = ["circuit_entry", "circuit_name"]
-
-
-def circuit_name(spec_path: Path) -> str:
-    """What a circuit is called: its spec file, or the folder of a file that is called ``spec``."""
-    return spec_path.resolve().parent.name if spec_path.stem == "spec" else spec_path.stem
+__all__ = ["circuit_entry"]
 
 
 def circuit_entry(

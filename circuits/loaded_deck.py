@@ -18,23 +18,21 @@ from typing import TYPE_CHECKING, Any
 from automl_core.errors import EvaluationError, InputError, SizewiseError
 from circuits.bench import Analysis, Bench, Measure, Reading
 from circuits.gate import checked, flattened
-from circuits.measures import KINDS, NotFound
+from circuits.measures import KINDS, NotFound, signals
 from circuits.messages import reason_in
 from circuits.operating_point import OperatingPoints
 from circuits.plots import NgspicePlot, VectorNames
 from circuits.stimuli import Drive, Stimuli
-from circuits.stored_vectors import StoredVectors
+from circuits.stored_vectors import LINE_BYTES, StoredVectors
 
 if TYPE_CHECKING:
     from circuits.ngspice import Library
 
 __all__ = ["LibraryGone", "LoadedDeck"]
 
-_LINE_BYTES = 900  # ngspice copies a command into 1024 bytes and drops the rest
 _ERROR = re.compile(rb"error|could not|can't|undefined|unknown|not found|closing", re.IGNORECASE)
 _NOT_LOADED = (b"circuit not parsed", b"aren't any circuits")
 _HOMOTOPY = (b"stepping", b"Transient op")
-_INTERNAL = re.compile(r"@[\w.#]+\[\w+\]")
 _KINDS_OF_MEAS = ("ac", "dc", "tran", "sp")
 _OF_NETS = frozenset({"ac", "dc", "op", "tran"})
 
@@ -212,7 +210,7 @@ class LoadedDeck:
         for measure in self._bench.measures:
             if measure.take and measure.analysis == analysis.name:
                 step.takes.append(self._take(measure, analysis))
-                internals += _INTERNAL.findall(measure.take.lower())
+                internals += signals.quantities(measure.take)
             elif measure.kind and analysis.name in (measure.analysis, *self._others(measure)):
                 internals += [name for name in self._vectors(measure) if name.startswith("@")]
         step.internals = tuple(dict.fromkeys(internals))
@@ -286,7 +284,7 @@ class LoadedDeck:
     def _send(self, commands: list[str]) -> None:
         """Run short commands, many to a line: parsing a line costs more than altering a device."""
         line = ";".join(commands).encode()
-        while len(line) > _LINE_BYTES and (cut := line.rfind(b";", 0, _LINE_BYTES)) > 0:
+        while len(line) > LINE_BYTES and (cut := line.rfind(b";", 0, LINE_BYTES)) > 0:
             self.library.command(line[:cut])
             line = line[cut + 1 :]
         if line:
@@ -391,7 +389,7 @@ def _lines(commands: Sequence[str]) -> list[str]:
     length = 0
     for command in commands:
         width = len(_VALUE.sub("x" * _VALUE_BYTES, command)) + 1
-        if lines and length + width <= _LINE_BYTES:
+        if lines and length + width <= LINE_BYTES:
             lines[-1] += f";{command}"
             length += width
         else:

@@ -190,7 +190,7 @@ class _Search:
             return
         a, b = first[0], second[0]
         devices = sorted((item.device for item in (*first, *second)), key=lambda device: self._order[device.label])
-        evidence = f"sources on the tail {tail}, gates on {a.gate} and {b.gate}, drains on {a.drain} and {b.drain}"
+        evidence = f"sources on net {tail}, gates on {a.gate} and {b.gate}, drains on {a.drain} and {b.drain}"
         if self._add("differential_pair", devices, evidence):
             self._mirror_nets(a.drain, b.drain)
             self._mirror_nets(a.gate, b.gate)

@@ -20,7 +20,8 @@ _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([^\W\d_]*)")
 _EXPONENTS = {"t": 12, "g": 9, "k": 3, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15}
 _SUFFIXES = {12: "t", 9: "g", 6: "meg", 3: "k", 0: "", -3: "m", -6: "u", -9: "n", -12: "p", -15: "f"}
 _MICRO_SIGNS = "\N{MICRO SIGN}\N{GREEK SMALL LETTER MU}"
-_MEGA_UNITS = ("hz", "ohm", "ohms", "\N{GREEK CAPITAL LETTER OMEGA}".lower(), "\N{OHM SIGN}".lower())
+_OHMS = ("ohm", "ohms", "\N{GREEK CAPITAL LETTER OMEGA}".lower(), "\N{OHM SIGN}".lower(), "v/a")
+_MEGA_UNITS = ("hz", *_OHMS, "v/s")
 
 
 def parse_number(text: str, *, place: str | None = None) -> float:

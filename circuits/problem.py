@@ -10,10 +10,10 @@ from pathlib import Path
 from automl_core.errors import EvaluationError, InputError
 from automl_core.problem import Evaluation, Request
 from automl_core.space import DesignSpace, Point
-from circuits.bench import Bench, Measure, Reading
+from circuits.bench import Bench, Reading
 from circuits.decks import deck_of
 from circuits.design_space import circuit_space, own_parameters
-from circuits.measures import KINDS
+from circuits.device_names import analysis_as_ngspice_names_it, measure_as_ngspice_names_it
 from circuits.netlist import Deck, alter_targets
 from circuits.references import check_references
 from circuits.refusals import located
@@ -80,8 +80,12 @@ class CircuitProblem:
         devices = tuple(device.name for device in deck.devices if device.kind in ("nmos", "pmos"))
         return Bench(
             lines=deck.flatten(fixed),
-            analyses=tuple(analysis for bench, analysis in spec.analyses if bench == name),
-            measures=tuple(_complete(measure, devices) for bench, measure in spec.measures if bench == name),
+            analyses=tuple(
+                analysis_as_ngspice_names_it(analysis, deck) for bench, analysis in spec.analyses if bench == name
+            ),
+            measures=tuple(
+                measure_as_ngspice_names_it(measure, deck, devices) for bench, measure in spec.measures if bench == name
+            ),
             devices=devices,
             compat=spec.simulator.compat,
             options=tuple(spec.simulator.options.items()),
@@ -207,13 +211,6 @@ class CircuitProblem:
 
     def _simulators(self) -> dict[str, Simulator]:
         return {name: Simulator(bench, limit_seconds=self.limit_seconds) for name, bench in self.benches.items()}
-
-
-def _complete(measure: Measure, devices: tuple[str, ...]) -> Measure:
-    """A measure whose ``devices: all`` names the transistors of its deck."""
-    if measure.kind is None:
-        return measure
-    return replace(measure, arguments=KINDS[measure.kind].complete(measure.arguments, devices=devices))
 
 
 @dataclass

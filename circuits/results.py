@@ -50,6 +50,11 @@ class Results:
     files: tuple[Path, ...]
     readings: Mapping[str, Reading] = field(default_factory=dict, repr=False)
 
+    @property
+    def confirmed(self) -> bool:
+        """Whether an independent run confirms every spec."""
+        return isinstance(self.sign_off, SignOff) and not self.sign_off.objections
+
 
 def write_results(
     folder: Path,
@@ -74,18 +79,18 @@ def write_results(
     """
     for name, text in sized_decks(problem, best.point).items():
         write_whole(folder / name, text)
-    verdict = "the run was stopped before its end" if interrupted else _sign_off(folder, problem, best)
+    verdict = "the run was stopped before its end" if interrupted else _sign_off(folder, problem, study, best)
     readings = {} if interrupted else _readings(problem, best)
     points: dict[str, Mapping[str, float]] = {}
     for reading in readings.values():
         points = {**reading.observations, **points}  # a device that stands on several benches: as on the first
     devices = device_values(folder)
-    best_json = _best_json(study, facts, best, verdict, points, devices, began)
-    write_whole(folder / "best.json", best_json)
     sized = {node.name for node in problem.space.nodes if node.slots}
     labels = {device.label for deck in problem.decks.values() for device in deck.devices if device.name in sized}
     varied = {label: sizes for label, sizes in devices.items() if label in labels}
-    return Results(best, verdict, varied, points, (folder / MAIN, folder / "best.json"), readings)
+    results = Results(best, verdict, varied, points, (folder / MAIN, folder / "best.json"), readings)
+    write_whole(folder / "best.json", _best_json(study, facts, results, devices, began))
+    return results
 
 
 def draw_results(folder: Path, problem: CircuitProblem, study: Study, results: Results) -> tuple[Path, ...]:
@@ -110,9 +115,9 @@ def draw_results(folder: Path, problem: CircuitProblem, study: Study, results: R
     return tuple(folder / name for name in figures)
 
 
-def _sign_off(folder: Path, problem: CircuitProblem, best: Trial) -> SignOff | str:
+def _sign_off(folder: Path, problem: CircuitProblem, study: Study, best: Trial) -> SignOff | str:
     try:
-        return sign_off(folder, MAIN, best.metrics, compat=problem.spec.simulator.compat)
+        return sign_off(folder, MAIN, best.metrics, study.specs, compat=problem.spec.simulator.compat)
     except (MissingError, EvaluationError) as error:
         return str(error)
 
@@ -156,12 +161,11 @@ def _responses(problem: CircuitProblem, readings: Mapping[str, Reading]) -> dict
 def _best_json(
     study: Study,
     facts: Mapping[str, Any],
-    best: Trial,
-    verdict: SignOff | str,
-    points: Mapping[str, Mapping[str, float]],
+    results: Results,
     devices: Mapping[str, Mapping[str, float | str]],
     began: float | None,
 ) -> str:
+    best, verdict = results.best, results.sign_off
     specs = [
         {
             "metric": spec.metric,
@@ -182,6 +186,7 @@ def _best_json(
             "printed": dict(verdict.printed),
             "worst_relative_difference": verdict.worst,
             "unconfirmed": list(verdict.unconfirmed),
+            "objections": list(verdict.objections),
         }
     )
     content = {
@@ -189,8 +194,9 @@ def _best_json(
         "metrics": dict(best.metrics),
         "specs": specs,
         "met": all(entry["met"] for entry in specs),
+        "confirmed": results.confirmed,
         "devices": devices,
-        "operating_points": points,
+        "operating_points": results.operating_points,
         "sign_off": signed,
         "trial": best.number,
         "evaluations": study.spent,

@@ -1,9 +1,10 @@
 """The sign-off: an independent run of ``ngspice -n -b`` on the sized deck, compared with the reported metrics.
 
 The deck carries a ``.control`` block of our own, which :func:`control_block` writes and whose output
-:func:`read_printed` reads. Every measure leaves its figure in a vector of its own, ``m_`` and the metric's name (so
-that it cannot hide a net of that name), and one line prints it: ``echo "gain = $&m_gain"``, six significant digits. A
-figure that does not exist prints ``gain =`` and nothing.
+:func:`read_printed` reads. Every measure leaves its figure in a vector of its own, and one line prints it:
+``echo "gain = $&m_gain"``, six significant digits. A figure that does not exist prints ``gain =`` and nothing. The
+vector is called ``m_`` and the metric's name, so that it cannot hide a net of that name; that of a ``take`` by the
+metric's name alone where no net has it, because later ones may refer to it: ``when vdb(out)=level``.
 """
 
 from __future__ import annotations
@@ -15,23 +16,32 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from automl_core.errors import EvaluationError, MissingError
+from automl_core.specs import Spec, Specs
 from circuits.bench import Analysis, Measure
-from circuits.measures import KINDS
+from circuits.measures import KINDS, signals
 from circuits.measures.scripts import FOURIER_CALLS, number, plot_variable
 
 __all__ = ["SignOff", "control_block", "read_printed", "result_vector", "sign_off", "take_commands"]
 
-_INTERNAL = re.compile(r"@[\w.#]+\[\w+\]")
 _PRINTED = re.compile(r"^(\S+) = ([-+]?\d\S*)\s*$", re.MULTILINE)
+_SCALES = ("frequency", "time")
 _LONGEST = 600.0
+_AGREES = 1e-3
+"""Difference up to which a printed figure confirms a metric, as :attr:`SignOff.differences` counts it."""
+_PRINTED_TO = 5e-6
+"""Half a unit in the last of the six digits that are printed, relative to the figure at most."""
+_NEAR_ZERO = 1e-3
+"""Share of a spec's bound below which a figure is as good as zero."""
 
 
-def control_block(analyses: Sequence[Analysis], measures: Sequence[Measure], sources: Sequence[str]) -> list[str]:
+def control_block(
+    analyses: Sequence[Analysis], measures: Sequence[Measure], sources: Sequence[str], nets: Collection[str] = ()
+) -> list[str]:
     """The body of a ``.control`` block that runs the analyses and prints ``metric = value``.
 
     Analyses that set their own stimulus come last, because they change the sources' AC magnitudes; a measure is taken
@@ -42,8 +52,9 @@ def control_block(analyses: Sequence[Analysis], measures: Sequence[Measure], sou
         analyses: to run.
         measures: to print. Those that ngspice cannot compute get a comment instead.
         sources: the independent sources of the deck ("vdd", "v.x1.v1"), for the stimuli.
+        nets: of the deck, in lower case.
     """
-    vectors = _result_vectors(measures)
+    vectors = _result_vectors(measures, nets)
     ordered = sorted(analyses, key=lambda analysis: bool(analysis.stimulus))
     waiting, ran = list(measures), set[str]()
     lines = [f"if $?{FOURIER_CALLS}", "else", f"  set {FOURIER_CALLS}=0", "end"]
@@ -83,11 +94,13 @@ def result_vector(metric: str) -> str:
     return "m_" + re.sub(r"\W", "_", metric.lower(), flags=re.ASCII)
 
 
-def _result_vectors(measures: Iterable[Measure]) -> dict[str, str]:
+def _result_vectors(measures: Iterable[Measure], nets: Collection[str]) -> dict[str, str]:
     """A vector for each metric, all different."""
     vectors: dict[str, str] = {}
     for measure in measures:
-        vector = result_vector(measure.name)
+        name = measure.name.lower()
+        free = re.fullmatch(r"[a-z_]\w*", name) and name not in nets and name not in _SCALES
+        vector = name if measure.take and free else result_vector(name)
         while vector in vectors.values():
             vector += "_"
         vectors[measure.name] = vector
@@ -106,7 +119,7 @@ def _internals(analysis: Analysis, measures: Iterable[Measure]) -> list[str]:
     for measure in measures:
         if analysis.name in _needs(measure):
             read = KINDS[measure.kind].vectors(measure.arguments) if measure.kind else ()
-            taken = _INTERNAL.findall(measure.take.lower()) if measure.take else ()
+            taken = signals.quantities(measure.take) if measure.take else ()
             names |= dict.fromkeys(name for name in (*read, *taken) if name.startswith("@"))
     return list(names)
 
@@ -156,29 +169,41 @@ class SignOff:
 
     Args:
         printed: what ``ngspice -n -b`` printed, by metric.
-        differences: relative difference of each metric that both have.
+        differences: of each metric that both have, relative to the larger figure, or to a thousandth of the bound (or
+            the ``scale``) of its spec where that is larger still: an overshoot of 1e-9 % confirms one of 0.
         unconfirmed: metrics that were reported and not printed.
+        objections: a sentence for each spec that the run does not confirm: its metric is not printed or differs, or
+            its bound is missed by the printed figure though not by the reported one.
         seconds: wall time of the run.
     """
 
     printed: Mapping[str, float]
     differences: Mapping[str, float]
     unconfirmed: tuple[str, ...]
+    objections: tuple[str, ...]
     seconds: float
 
     @property
+    def confirmed(self) -> tuple[str, ...]:
+        """The metrics that the printed figures confirm."""
+        return tuple(name for name, difference in self.differences.items() if difference <= _AGREES)
+
+    @property
     def worst(self) -> float:
-        """The greatest relative difference; 0 where nothing could be compared."""
+        """The greatest difference; 0 where nothing could be compared."""
         return max(self.differences.values(), default=0.0)
 
 
-def sign_off(folder: Path, main: str, reported: Mapping[str, float], *, compat: str | None = None) -> SignOff:
+def sign_off(
+    folder: Path, main: str, reported: Mapping[str, float], specs: Specs, *, compat: str | None = None
+) -> SignOff:
     """Run the sized deck in a fresh ``ngspice -n -b``, in a private copy of its folder, and compare.
 
     Args:
         folder: holds ``main`` and the files that it sources (``*.cir``).
         main: the deck.
         reported: the metrics as the study has them; NaN is not compared.
+        specs: what the metrics must reach.
         compat: ``ngbehavior``.
 
     Raises:
@@ -191,12 +216,38 @@ def sign_off(folder: Path, main: str, reported: Mapping[str, float], *, compat: 
     began = time.monotonic()
     printed = read_printed(_run_alone(program, folder, main, compat))
     numbers = {name: value for name, value in reported.items() if not math.isnan(value)}
+    differences = {
+        name: _relative(value, printed[name], specs.by_metric.get(name))
+        for name, value in numbers.items()
+        if name in printed
+    }
+    objections = (
+        _objection(spec, numbers[spec.metric], printed.get(spec.metric), differences.get(spec.metric, 0.0))
+        for spec in specs.specs
+        if spec.metric in numbers
+    )
     return SignOff(
         printed=printed,
-        differences={name: _relative(value, printed[name]) for name, value in numbers.items() if name in printed},
+        differences=differences,
         unconfirmed=tuple(name for name in numbers if name not in printed),
+        objections=tuple(objection for objection in objections if objection is not None),
         seconds=time.monotonic() - began,
     )
+
+
+def _objection(spec: Spec, reported: float, printed: float | None, difference: float) -> str | None:
+    """Why a spec is not confirmed; None where it is, or where the reported figure itself misses it."""
+    name = spec.metric
+    if printed is None:
+        return f"{name}: ngspice prints no figure where the search has {reported:.6g}"
+    if difference > _AGREES:
+        return f"{name}: ngspice prints {printed:.6g} where the search has {reported:.6g}"
+    if spec.met(reported) and spec.margin(printed) < -_PRINTED_TO * abs(printed):
+        bounds = " and ".join(
+            f"{word} {bound:.6g}" for word, bound in (("min", spec.minimum), ("max", spec.maximum)) if bound is not None
+        )
+        return f"{name}: ngspice prints {printed:.6g}, which misses {bounds}; the search has {reported:.9g}"
+    return None
 
 
 def _run_alone(program: str, folder: Path, main: str, compat: str | None) -> str:
@@ -220,6 +271,8 @@ def _run_alone(program: str, folder: Path, main: str, compat: str | None) -> str
     return run.stdout.decode("utf-8", "replace")
 
 
-def _relative(one: float, two: float) -> float:
-    largest = max(abs(one), abs(two))
+def _relative(one: float, two: float, spec: Spec | None) -> float:
+    """The difference of two figures, as :attr:`SignOff.differences` has it."""
+    bounds = () if spec is None else (spec.scale or 0.0, *map(abs, spec.bounds))
+    largest = max(abs(one), abs(two), *(_NEAR_ZERO * bound for bound in bounds))
     return abs(one - two) / largest if largest else 0.0

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from automl_core.space import Point
+from circuits.measures.signals import BANG_CARD
 from circuits.netlist import Deck, read_deck
 from circuits.problem import CircuitProblem
 from circuits.signoff import control_block
@@ -38,6 +39,8 @@ def _deck(problem: CircuitProblem, bench: str, point: Point, others: list[str]) 
     values |= {name: text for name, text in expressions.items() if name in defined}
     title, *body = deck.flatten(values)
     options = [f".options {name}={value}" if value else f".options {name}" for name, value in held.options]
+    block = control_block(held.analyses, held.measures, _sources(deck), deck.nets)
+    options += [BANG_CARD] if any("$bang" in line for line in block) else []
     main = bool(others) or len(problem.decks) == 1
     return "\n".join(
         [
@@ -47,7 +50,7 @@ def _deck(problem: CircuitProblem, bench: str, point: Point, others: list[str]) 
             "",
             ".control",
             "set num_threads=1",
-            *control_block(held.analyses, held.measures, _sources(deck)),
+            *block,
             *(f"source {name}" for name in others),
             *(["quit 0"] if main else []),
             ".endc",

@@ -28,7 +28,7 @@ from circuits.design_space import moved_starts
 from circuits.earlier import earlier_trials, fingerprint
 from circuits.problem import CircuitProblem
 from circuits.specfile import read_spec
-from circuits.targetfile import read_targets
+from circuits.targetfile import range_warnings, read_targets
 
 __all__ = ["Settings", "SizingRun", "digest", "refuse_dead_start"]
 
@@ -188,8 +188,9 @@ class SizingRun:
     @property
     def warnings(self) -> list[str]:
         """What is probably not meant, and starts that had to move."""
-        problem = self.problem
-        return [*problem.spec.warnings, *moved_starts(problem.spec, problem.decks, problem.space)]
+        problem, targets = self.problem, _settings_of(self.facts).targets
+        ranges = [] if targets is None else range_warnings(Path(targets), problem.spec.specs)
+        return [*problem.spec.warnings, *ranges, *moved_starts(problem.spec, problem.decks, problem.space)]
 
     def execute(
         self, jobs: int, progress: Callable[[Study], None], say: Callable[[str], None] = lambda _: None

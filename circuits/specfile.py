@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ from circuits.numbers import number_warning
 from circuits.spec_entries import NAME, Document, MeasureEntry, SimulatorEntry, SpecEntry, VariableEntry, keys_beside
 from circuits.units import check_unit
 
-__all__ = ["SpecFile", "read_spec"]
+__all__ = ["SpecFile", "circuit_name", "read_spec"]
 
 _Made = TypeVar("_Made")
 
@@ -67,6 +67,11 @@ class SpecFile:
         return {spec.metric: spec.unit for spec in self.specs.specs}
 
 
+def circuit_name(spec_path: Path) -> str:
+    """What a circuit, and a run of it, is called: its spec file, or the folder of a file that is called ``spec``."""
+    return spec_path.resolve().parent.name if spec_path.stem == "spec" else spec_path.stem
+
+
 def read_spec(path: Path) -> SpecFile:
     """Read and check a spec.
 
@@ -76,7 +81,7 @@ def read_spec(path: Path) -> SpecFile:
     source = read_yaml(path)
     document = _document(source)
     checker = _Checker(source, document)
-    return SpecFile(
+    spec = SpecFile(
         path=path,
         decks=checker.decks(),
         include_paths=tuple(path.parent / folder for folder in document.include_paths),
@@ -85,9 +90,10 @@ def read_spec(path: Path) -> SpecFile:
         analyses=checker.analyses(),
         measures=checker.measures(),
         specs=checker.specs(),
-        warnings=tuple(_warnings(source)),
+        warnings=(),
         _yaml=source,
     )
+    return replace(spec, warnings=tuple(_warnings(source, document, spec.specs)))
 
 
 def _document(source: LocatedYaml) -> Document:
@@ -245,14 +251,19 @@ class _Checker:
             raise InputError(error.problem, place=place, remedy=error.remedy) from None
 
 
-def _warnings(source: LocatedYaml) -> Iterator[str]:
+def _warnings(source: LocatedYaml, document: Document, specs: Specs) -> Iterator[str]:
     """Numbers that SPICE reads otherwise than people do."""
-    for section in ("variables", "specs"):
-        entries = source.tree.get(section)
-        for name, entry in entries.items() if isinstance(entries, dict) else ():
-            for key, text in entry.items() if isinstance(entry, dict) else ():
-                unit = entry.get("unit") if isinstance(entry, dict) else None
-                if isinstance(text, str) and key in ("min", "max", "step", "start", "scale"):
-                    warning = number_warning(text, unit if isinstance(unit, str) else None)
-                    if warning:
-                        yield f"{source.place((section, name, key))}: {warning}"
+    units = {("specs", spec.metric, key): spec.unit for spec in specs.specs for key in ("min", "max", "scale")}
+    units |= {("variables", name, key): "" for name in document.variables for key in ("min", "max", "step", "start")}
+    units |= {
+        ("measures", name, argument.name): argument.unit
+        for name, measure in document.measures.items()
+        for argument in (KINDS[measure.kind].arguments if measure.kind else ())
+        if argument.type == "number"
+    }
+    tree: Any = source.tree
+    for (section, name, key), unit in units.items():
+        text = tree[section][name].get(key)
+        warning = number_warning(text, unit) if isinstance(text, str) else None
+        if warning:
+            yield f"{source.place((section, name, key))}: {warning}"

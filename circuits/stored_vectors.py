@@ -14,9 +14,10 @@ from circuits.plots import VectorNames
 if TYPE_CHECKING:
     from circuits.ngspice import Library
 
-__all__ = ["StoredVectors"]
+__all__ = ["LINE_BYTES", "StoredVectors"]
 
-_LINE_BYTES = 900  # ngspice copies a command into 1024 bytes and drops the rest
+LINE_BYTES = 900
+"""The longest command to send: ngspice copies one into 1024 bytes and drops the rest."""
 
 
 class StoredVectors:
@@ -66,7 +67,7 @@ class StoredVectors:
 
     def _save(self, line: str, names: tuple[str, ...]) -> None:
         for name in names:
-            if len(line) > _LINE_BYTES:
+            if len(line) > LINE_BYTES:
                 self._library.command(line.encode())
                 line = "save"
             line += f" {name}"

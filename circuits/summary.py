@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Literal
 
 from automl_core.report.engineering import engineering
@@ -29,8 +28,6 @@ _UNITS = {"w": "m", "l": "m", "nf": "", "m": "", "mult": "", "r": "Ohm", "c": "F
 _HEADS = {"w": "W", "l": "L", "r": "R", "c": "C"}
 _UNITS_OF_VALUE = {"resistor": "Ohm", "capacitor": "F", "inductor": "H", "isource": "A"}
 """Of `value`, and of the `l` of an inductor."""
-_AGREES = 1e-3
-"""Relative difference up to which an independent run confirms a metric."""
 
 
 def show(console: Console, study: Study, reason: StopReason | Literal["interrupted"], results: Results) -> None:
@@ -45,7 +42,7 @@ def show(console: Console, study: Study, reason: StopReason | Literal["interrupt
         f"{_ENDS[reason]}: {study.spent} evaluations"
         + (f" ({failed} failed)" if failed else "")
         + f", {study.elapsed:.1f} s of search; the simulations took {simulated:.1f} s, added over all workers",
-        sign_off_line(results.sign_off, len(study.specs.specs)),
+        *sign_off_lines(results.sign_off),
     ]
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -70,15 +67,15 @@ def _written(name: str, value: float | str, kind: str) -> str:
     return value if isinstance(value, str) else engineering(value, unit)
 
 
-def sign_off_line(verdict: SignOff | str, specs: int) -> str:
-    """One sentence on the independent run."""
+def sign_off_lines(verdict: SignOff | str) -> list[str]:
+    """What the independent run says, and a sentence for every spec that it does not confirm."""
     if isinstance(verdict, str):
-        return f"not signed off: {verdict}"
-    confirmed = [name for name, difference in verdict.differences.items() if difference <= _AGREES]
-    line = f"sign-off: a fresh `ngspice -n -b` confirms {len(confirmed)} of {len(verdict.differences)} metrics"
+        return [f"not signed off: {verdict}"]
+    reported = len(verdict.differences) + len(verdict.unconfirmed)
+    line = f"sign-off: a fresh `ngspice -n -b` confirms {len(verdict.confirmed)} of {reported} metrics"
     if verdict.differences:
         worst = max(verdict.differences, key=lambda name: verdict.differences[name])
         line += f", the farthest {worst} to {verdict.worst * 100:.2g} %"
     if verdict.unconfirmed:
         line += f"; ngspice printed none for {', '.join(verdict.unconfirmed)}"
-    return line if not math.isnan(verdict.worst) else "not signed off: a figure is not a number"
+    return [line, *(f"not confirmed: {objection}" for objection in verdict.objections)]

@@ -21,9 +21,10 @@ from automl_core.located_yaml import LocatedYaml, read_yaml
 from automl_core.nearest import did_you_mean
 from automl_core.specs import Specs
 from automl_core.targets import Range, Targets
+from circuits.numbers import number_warning
 from circuits.spec_entries import Number
 
-__all__ = ["read_targets"]
+__all__ = ["range_warnings", "read_targets"]
 
 
 def _ends(value: Any) -> Any:
@@ -83,6 +84,21 @@ def read_targets(path: Path, specs: Specs) -> Targets:
         problem = f"in the middle of the ranges, {error.problem}"
         raise InputError(problem, place=str(path), remedy="a bound that is not given here is the spec's own") from None
     return targets
+
+
+def range_warnings(path: Path, specs: Specs) -> list[str]:
+    """A sentence for each bound of a file, which :func:`read_targets` reads, that people read otherwise than SPICE."""
+    source = read_yaml(path)
+    tree: Any = source.tree
+    found = []
+    for metric, entry in tree.items():
+        for key in ("min", "max"):
+            ends = entry.get(key)
+            for text in ends if isinstance(ends, list) else [ends]:
+                warning = number_warning(text, specs.by_metric[metric].unit) if isinstance(text, str) else None
+                if warning:
+                    found.append(f"{source.place((metric, key))}: {warning}")
+    return found
 
 
 def _explained(source: LocatedYaml, error: ValidationError) -> InputError:

@@ -33,7 +33,7 @@ _INPUT = Argument("input", "signal", "the input, where the stimulus is not 1: a 
 _SCALE = Argument(
     "scale", "choice", "dB, or the unit of the plain ratio", default="dB", choices=("dB", "V/V", "V/A", "A/V", "A/A")
 )
-_AT = Argument("at", "number", "the frequency in Hz; the lowest of the sweep when absent", low=0)
+_AT = Argument("at", "number", "the frequency in Hz; the lowest of the sweep when absent", low=0, unit="Hz")
 _CROSSING = Argument(
     "crossing", "choice", "which downward crossing of 0 dB counts", default="last", choices=("first", "last")
 )
@@ -129,14 +129,15 @@ def _decibel(ratio: complex) -> float:
 
 
 def _unity(frequency: Floats, transfer: NDArray[np.complex128], which: str) -> float:
-    """The frequency of the downward crossing of 0 dB."""
+    """The frequency of the downward crossing of 0 dB; the last one counts only where the gain then stays below."""
     magnitude = np.abs(transfer)
     k = passage(frequency, magnitude, 1.0, "fall", which)
-    if k is not None:
+    ends_above = magnitude[-1] > 1
+    if k is not None and not (ends_above and which == "last"):
         return between(frequency, k, [_decibel(value) for value in magnitude[k : k + 2].tolist()], 0.0)
-    if magnitude[-1] > 1:
+    if ends_above:
         end = f"{_decibel(magnitude[-1]):.3g} dB at the end of the sweep, {frequency[-1]:.3g} Hz"
-        raise NotFound(f"the gain is still {end}")
+        raise NotFound(f"the gain is {'still' if k is None else 'again'} {end}")
     raise NotFound(f"the gain stays below 1: its peak is {_decibel(magnitude.max()):.3g} dB")
 
 
@@ -144,15 +145,16 @@ def _unity_gain_frequency(plots: Plots, analysis: str, arguments: Arguments) -> 
     return _unity(*_transfer(plots, analysis, arguments), arguments["crossing"])
 
 
-def _fall(arguments: Arguments) -> str:
-    return "fall=last" if arguments["crossing"] == "last" else "fall=1"
+def _at_unity(result: str, found: str, arguments: Arguments) -> list[str]:
+    """Make ``result``, what ``meas`` finds at the unity-gain frequency, from ``result_db``."""
+    find = f"meas ac {result} {found}when {result}_db=0"
+    if arguments["crossing"] == "first":
+        return [f"{find} fall=1"]
+    return [f"if {result}_db[length({result}_db)-1] <= 0", f"  {find} fall=last", "end"]
 
 
 def _unity_script(result: str, analysis: Analysis, arguments: Arguments) -> list[str]:
-    return [
-        f"let {result}_db = db({_quotient(arguments)})",
-        f"meas ac {result} when {result}_db=0 {_fall(arguments)}",
-    ]
+    return [f"let {result}_db = db({_quotient(arguments)})", *_at_unity(result, "", arguments)]
 
 
 def _phase_margin(plots: Plots, analysis: str, arguments: Arguments) -> float:
@@ -177,7 +179,7 @@ def _phase_margin_script(result: str, analysis: Analysis, arguments: Arguments) 
     return [
         *_phase_script(result, arguments),
         f"let {result}_margin = 180+{result}_phase",
-        f"meas ac {result} find {result}_margin when {result}_db=0 {_fall(arguments)}",
+        *_at_unity(result, f"find {result}_margin ", arguments),
     ]
 
 
@@ -302,7 +304,12 @@ AC_KINDS = (
         meaning="|A| at one frequency, linear in dB between points",
         analyses=("ac",),
         unit=lambda arguments, command: arguments["scale"],
-        arguments=(_NODE, _INPUT, Argument("at", "number", "the frequency in Hz", required=True, low=0), _SCALE),
+        arguments=(
+            _NODE,
+            _INPUT,
+            Argument("at", "number", "the frequency in Hz", required=True, low=0, unit="Hz"),
+            _SCALE,
+        ),
         figure=_gain,
         reads=_reads,
         script=_gain_script,

@@ -36,6 +36,7 @@ class Argument:
         low: a number must be above it (exclusive).
         high: a number must be below it (exclusive).
         whole: a number must be an integer.
+        unit: of a number, where it may have one: "Hz".
         many: a list, or names with commas between them, may be given. For a "device", ``all`` means every MOSFET.
     """
 
@@ -48,6 +49,7 @@ class Argument:
     low: float = -math.inf
     high: float = math.inf
     whole: bool = False
+    unit: str = ""
     many: bool = False
 
     def read(self, value: object) -> object:

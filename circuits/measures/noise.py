@@ -27,9 +27,13 @@ Floats = NDArray[np.float64]
 
 _CURRENT_INPUT = re.compile(r"noise\s+v\([^)]*\)\s+i", re.IGNORECASE)
 """A noise analysis whose input is a current source, named after the output."""
-_AT = Argument("at", "number", "the frequency in Hz of a density; the integral over the band when absent", low=0)
-_FROM = Argument("from", "number", "the lower end of the band in Hz; that of the analysis when absent", low=0)
-_TO = Argument("to", "number", "the upper end of the band in Hz; that of the analysis when absent", low=0)
+_AT = Argument(
+    "at", "number", "the frequency in Hz of a density; the integral over the band when absent", low=0, unit="Hz"
+)
+_FROM = Argument(
+    "from", "number", "the lower end of the band in Hz; that of the analysis when absent", low=0, unit="Hz"
+)
+_TO = Argument("to", "number", "the upper end of the band in Hz; that of the analysis when absent", low=0, unit="Hz")
 
 
 def _spectrum(plots: Plots, analysis: str, name: str) -> tuple[Floats, Floats]:

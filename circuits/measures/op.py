@@ -71,7 +71,7 @@ def _supply_current_script(result: str, analysis: Analysis, arguments: Arguments
     lines, parts = [], []
     for index, source in enumerate(arguments["source"]):
         part = f"{result}_{index}"
-        lines += _mean_script(part, analysis, arguments, f"i({source})")
+        lines += _mean_script(part, analysis, arguments, signals.expression(f"i({source})"))
         parts.append(f"abs({part})")
     return [*lines, f"let {result} = {'+'.join(parts)}"]
 
@@ -90,7 +90,7 @@ def _supply_power_script(result: str, analysis: Analysis, arguments: Arguments) 
     lines, parts = [], []
     for index, source in enumerate(arguments["source"]):
         part = f"{result}_{index}"
-        lines += _mean_script(part, analysis, arguments, f"-@{source}[p]")
+        lines += _mean_script(part, analysis, arguments, f"-{signals.expression(f'@{source}[p]')}")
         parts.append(part)
     return [*lines, f"let {result} = {'+'.join(parts)}"]
 
@@ -156,11 +156,11 @@ def _smallest_script(result: str, arguments: Arguments, margin: str) -> list[str
 
 
 def _saturation_script(result: str, analysis: Analysis, arguments: Arguments) -> list[str]:
-    return _smallest_script(result, arguments, "abs(@#[vds])-abs(@#[vdsat])")
+    return _smallest_script(result, arguments, 'abs("@#[vds]")-abs("@#[vdsat]")')
 
 
 def _overdrive_script(result: str, analysis: Analysis, arguments: Arguments) -> list[str]:
-    return _smallest_script(result, arguments, "@#[vgs]-abs(@#[vth])")
+    return _smallest_script(result, arguments, '"@#[vgs]"-abs("@#[vth]")')
 
 
 def _device_reads(*quantities: str) -> Callable[[Arguments], tuple[str, ...]]:

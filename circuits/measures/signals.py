@@ -1,6 +1,9 @@
 """What a measure looks at: a net, the difference of two nets, a branch current or a device's quantity.
 
-Written as ``out``, ``out_p,out_n``, ``v(out)``, ``v(out_p,out_n)``, ``i(vdd)`` or ``@m1[id]``.
+Written as ``out``, ``out_p,out_n``, ``v(out)``, ``v(out_p,out_n)``, ``i(vdd)`` or ``@m1[id]``. In ngspice's expressions
+names stand in quotes, because ``v(out-p)`` is a difference there, ``v(out[0])`` an index and ``v(gt)`` a comparison. A
+``!`` calls up an earlier command even in quotes, and in ``set`` too; a variable that an option of the deck sets can
+hold it.
 """
 
 from __future__ import annotations
@@ -15,10 +18,14 @@ from numpy.typing import NDArray
 from automl_core.errors import InputError
 from circuits.measures.plot import NotFound, Plot
 
-__all__ = ["expression", "nets", "terms", "values", "vector", "vectors"]
+__all__ = ["BANG_CARD", "expression", "nets", "quantities", "terms", "values", "vector", "vectors"]
 
 _GROUND = ("0", "gnd")
 _CALL = re.compile(r"v\((.*)\)\Z", re.DOTALL)
+_NAMED = re.compile(r"([vi])\(\s*(.*?)\s*\)\Z", re.DOTALL)
+_QUANTITY = re.compile(r"@[^\s@\[\]]+\[\w+\]")
+BANG_CARD = ".options bang=!"
+"""The card that a deck needs where an expression holds ``$bang``."""
 
 
 @lru_cache(maxsize=1024)
@@ -48,10 +55,20 @@ def vectors(*signals: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(term for signal in signals if signal for term in terms(signal) if term))
 
 
+def quantities(phrase: str) -> tuple[str, ...]:
+    """The quantities of devices ("@m1[id]") in a phrase of ngspice's language: it keeps them only where told to."""
+    return tuple(_QUANTITY.findall(phrase.lower()))
+
+
 def expression(signal: str) -> str:
-    """The signal in ngspice's expression language."""
-    parts = [term or "0" for term in terms(signal)]
+    """The signal in ngspice's expression language; one that holds ``$bang`` needs :data:`BANG_CARD` in the deck."""
+    parts = [_quoted(term) if term else "0" for term in terms(signal)]
     return parts[0] if len(parts) == 1 else f"({parts[0]}-{parts[1]})"
+
+
+def _quoted(term: str) -> str:
+    named = _NAMED.match(term)
+    return (f'{named[1]}("{named[2]}")' if named else f'"{term}"').replace("!", "{$bang}")
 
 
 def values(plot: Plot, signal: str) -> NDArray[Any]:
@@ -75,5 +92,5 @@ def vector(plot: Plot, name: str) -> NDArray[Any]:
     except KeyError:
         raise NotFound(f"the analysis gave no vector {name}") from None
     if found.size == 0:  # ngspice's answer to a quantity that a device's model does not have
-        raise NotFound(f"{name} is empty: the model does not have this quantity")
+        raise NotFound(f"{name} is empty: the deck does not have this device, or its model not this quantity")
     return found

@@ -293,7 +293,7 @@ TRAN_KINDS = (
         unit="%",
         arguments=(
             _NODE,
-            Argument("fundamental", "number", "the frequency of the sine in Hz", required=True, low=0),
+            Argument("fundamental", "number", "the frequency of the sine in Hz", required=True, low=0, unit="Hz"),
             Argument("harmonics", "number", "the highest harmonic that counts", default=9, low=1, high=101, whole=True),
             Argument("periods", "number", "how many of the last periods", default=1, low=0, high=101, whole=True),
         ),

@@ -133,16 +133,6 @@ class Deck:
         """What its ``.control`` blocks ``set``, such as ``ngbehavior``."""
         return self.lifted.settings
 
-    @property
-    def models(self) -> frozenset[str]:
-        """The names of the models of the top level, bins by their common name too."""
-        return self.root.model_bases
-
-    @property
-    def subcircuits(self) -> Mapping[str, Scope]:
-        """The subcircuits defined at the top level, used or not, by name."""
-        return self.root.subcircuits
-
     @cached_property
     def nets(self) -> tuple[str, ...]:
         """Every net of the expanded circuit, in order of appearance; "0" is ground."""

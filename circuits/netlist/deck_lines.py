@@ -82,11 +82,6 @@ class Line:
             position += len(piece) + 1
         return spans
 
-    def number_at(self, position: int) -> int:
-        """The offset in the file of character ``position`` of ``text``; the file's line comes from it."""
-        spans = self.spans(position, position + 1)
-        return spans[0][0] if spans else self._pieces[0][0]
-
 
 def read_text(file: Path) -> str:
     """A deck file as text, one character a byte (Latin-1), so that offsets are bytes and nothing is lost.

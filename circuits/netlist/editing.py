@@ -6,6 +6,7 @@ Texts are bytes: what is not changed stays as it was, comments, blanks, line end
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from circuits.netlist.cards import Value
 from circuits.netlist.deck import Deck, value_text
 from circuits.netlist.deck_lines import Line, read_text
 from circuits.netlist.expressions import BUILT_IN_FUNCTIONS, parse_expression
+from circuits.netlist.includes import Include
 from circuits.netlist.instances import Device
 from circuits.numbers import format_number, parse_number
 
@@ -29,12 +31,16 @@ _SIZES: Mapping[str, tuple[str, ...]] = {
 _VALUES = {"resistor": "r", "capacitor": "c"}
 
 
-def with_values(deck: Deck, values: Mapping[str, float | str]) -> dict[Path, bytes]:
+def with_values(
+    deck: Deck, values: Mapping[str, float | str], moved: Mapping[Path, Path] | None = None
+) -> dict[Path, bytes]:
     """The files of a deck that change when parameters get other values, with only those values changed.
 
     Args:
         deck: the deck.
         values: parameter ("w1", or "amp.w1" in a subcircuit) -> number, or text of an expression.
+        moved: where the deck and files that it includes are to stand; an include among them that would not lead from
+            one to the other there, and a relative one of a file that stays, is changed too.
 
     Returns:
         The new content of every file that changes, by its path; the caller decides where it goes.
@@ -46,7 +52,25 @@ def with_values(deck: Deck, values: Mapping[str, float | str]) -> dict[Path, byt
     for key, value in values.items():
         item = deck.parameter(key).assignment
         changes.setdefault(item.line.file, []).extend(_edits(item.line, item.start, item.end, value_text(value)))
+    for include in deck.includes if moved else ():
+        path = _include_from(include, moved or {}, deck.path)
+        if path is not None:
+            text = os.fsencode(f'"{path}"').decode("latin-1")
+            changes.setdefault(include.line.file, []).extend(_edits(include.line, *include.span, text))
     return {file: _edited(file, edits) for file, edits in changes.items()}
+
+
+def _include_from(include: Include, moved: Mapping[Path, Path], deck: Path) -> str | None:
+    """The path that an include has to name where its file stands; None where what it names leads there."""
+    here, target = moved.get(include.line.file), moved.get(include.file)
+    if here is None:
+        return None
+    if target is None:
+        return None if include.name[:1] in ("/", "$", "~") else str(include.file)
+    there = set(moved.values())
+    candidates = (Path(os.path.normpath(base.parent / include.name)) for base in (here, moved[deck]))
+    leads_to = next((candidate for candidate in candidates if candidate in there), None)
+    return None if leads_to == target else os.path.relpath(target, here.parent)
 
 
 def _edits(line: Line, start: int, end: int, text: str) -> list[tuple[int, int, str]]:
@@ -57,7 +81,7 @@ def _edits(line: Line, start: int, end: int, text: str) -> list[tuple[int, int, 
 
 def _edited(file: Path, edits: Iterable[tuple[int, int, str]]) -> bytes:
     text = read_text(file)
-    for first, last, new in sorted(edits, reverse=True):
+    for first, last, new in sorted(set(edits), reverse=True):  # a file may be included twice
         text = f"{text[:first]}{new}{text[last:]}"
     return text.encode("latin-1")
 

@@ -38,12 +38,16 @@ class Include:
     Attributes:
         file: its resolved path.
         section: of a library, lower case; None for a whole file.
-        place: ``file:line`` of the line that asks for it.
+        line: that asks for it.
+        name: the file as that line calls it.
+        span: where in the line's text that stands: first character, past the last; quotes included.
     """
 
     file: Path
     section: str | None
-    place: str
+    line: Line = field(compare=False)
+    name: str = field(compare=False)
+    span: tuple[int, int] = field(compare=False)
 
 
 @dataclass
@@ -75,9 +79,9 @@ class Includes:
             InputError: a file or section that is missing, forbidden, binary or too large; a circle of includes.
         """
         lines = [line for line in load_lines(self.deck) if line.number > 1]
-        yield from self._expand(self.deck, lines, ((self.deck, None),))
+        yield from self._expand(lines, ((self.deck, None),))
 
-    def _expand(self, file: Path, lines: Sequence[Line], chain: tuple[tuple[Path, str | None], ...]) -> Iterator[Line]:
+    def _expand(self, lines: Sequence[Line], chain: tuple[tuple[Path, str | None], ...]) -> Iterator[Line]:
         skipping: Line | None = None
         for line in lines:
             word = line.word
@@ -131,8 +135,9 @@ class Includes:
         if len(chain) >= _DEEPEST or self._bytes > _MOST_BYTES:
             limit = f"more than {_DEEPEST} levels or {_MOST_BYTES // 2**20} MiB of includes"
             raise InputError(f"{limit} at {file}", place=line.place, remedy="include only what the circuit needs")
-        self.found.append(Include(file, section, line.place))
-        yield from self._expand(file, lines, (*chain, (file, section)))
+        name, span = _argument(line, len(line.word))
+        self.found.append(Include(file, section, line, decoded(name), span))
+        yield from self._expand(lines, (*chain, (file, section)))
 
     def _resolve(self, name: str, line: Line) -> Path:
         """The file that an include means, if the deck may read it."""
@@ -198,16 +203,21 @@ def _exists(path: Path) -> bool:
 
 def _arguments(line: Line) -> list[str]:
     """The words after the first, quotes removed. An unclosed quote is an error."""
-    rest = line.text[len(line.word) :]
     arguments = []
-    position = 0
-    while rest[position:].strip():
-        match = _ARGUMENT.match(rest, position)
-        if match is None:
-            raise InputError(f"{line.text!r} has an unclosed quote", place=line.place, remedy="close the quote")
-        arguments.append(next(group for group in match.groups() if group is not None))
-        position = match.end()
+    position = len(line.word)
+    while line.text[position:].strip():
+        argument, (_, position) = _argument(line, position)
+        arguments.append(argument)
     return arguments
+
+
+def _argument(line: Line, position: int) -> tuple[str, tuple[int, int]]:
+    """The word that comes next, quotes removed, and where it stands with them."""
+    match = _ARGUMENT.match(line.text, position)
+    if match is None:
+        raise InputError(f"{line.text!r} has an unclosed quote", place=line.place, remedy="close the quote")
+    word = next(group for group in match.groups() if group is not None)
+    return word, (match.end() - len(match[0].lstrip()), match.end())
 
 
 def _sections(file: Path) -> dict[str, list[Line]]:

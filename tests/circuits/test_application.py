@@ -71,6 +71,41 @@ def test_the_copy_runs_in_plain_ngspice_and_gives_the_figures(
     assert float(corner[1]) == pytest.approx(finished.best["metrics"]["bandwidth"], rel=2e-3)
 
 
+def test_includes_that_lead_away_from_the_copy_lead_into_it(tmp_path: Path) -> None:
+    """By an absolute path, by a link, and from the deck's folder; the library stands in two sections of one file."""
+    home = tmp_path / "home ä"
+    finished = finish(home)
+    deck = home / "amp/low_pass.cir"
+    (home / "kit/values.inc").write_text(VALUES.replace("r2 out 0 {100*other*1k}", ".lib corner.lib load"))
+    (home / "amp/corner.lib").write_text(".lib load\nr2 out 0 {100*other*1k}\n.endl\n.lib other\n.endl\n")
+    (home / "amp/link.inc").symlink_to(home / "kit/driver.inc")
+    include = f".include '{home}/kit/values.inc' $ absolute"
+    text = deck.read_text().replace(".include 'parts/values.inc'", include).replace("../kit/driver.inc", "link.inc")
+    deck.write_text(text)
+    applied = apply_best(finished.run, tmp_path / "copy")
+    home.rename(tmp_path / "gone")
+    run = tmp_path / "copy/amp/run.cir"
+    control = ".control\nac lin 1 1 1\nprint @r1[resistance] @c1[capacitance] @r2[resistance]\nquit 0\n.endc\n.end\n"
+    run.write_text((tmp_path / "copy/amp/low_pass.cir").read_text().replace(".end\n", control))
+    ran = subprocess.run(
+        ["ngspice", "-n", "-b", run.name], cwd=run.parent, capture_output=True, text=True, timeout=60, check=False
+    )
+    found = {name: float(value) for name, value in re.findall(r"@(\w+)\[\w+\] = (\S+)", ran.stdout)}
+    point = finished.best["point"]
+    expected = {"r1": point["rser"], "c1": point["cload"], "r2": 50e3 * point["rser"]}
+    assert found == pytest.approx(expected, rel=1e-5), ran.stdout + ran.stderr
+    assert '+.include "../kit/values.inc" $ absolute' in applied.difference
+    assert '+.include "../kit/driver.inc"' in applied.difference
+    assert sorted(path.name for path in applied.files) == ["corner.lib", "driver.inc", "low_pass.cir", "values.inc"]
+
+
+def test_a_copy_that_is_another_circuit_is_refused(finished: Finished, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("circuits.application.with_values", lambda deck, values, moved: {})
+    with pytest.raises(InputError, match="not the circuit that was sized") as caught:
+        apply_best(finished.run, tmp_path / "copy")
+    assert "1k" in caught.value.problem and caught.value.place == str(tmp_path / "copy/amp/low_pass.cir")
+
+
 def test_a_folder_with_something_in_it_is_not_written_to(finished: Finished, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("x")
     with pytest.raises(InputError, match="not empty"):

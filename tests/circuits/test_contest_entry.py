@@ -12,14 +12,9 @@ from automl_core.contest import Contest, Entry
 from automl_core.errors import InputError, RecordError
 from automl_core.record import Record
 from automl_core.specs import Spec, Specs
-from circuits.contest_entry import circuit_entry, circuit_name
+from circuits.contest_entry import circuit_entry
 from circuits.problem import CircuitProblem
 from tests.circuits.filters import LOW_PASS, SPEC, low_pass
-
-
-def test_a_circuit_is_called_after_its_spec_or_the_folder_of_one_that_is_called_spec() -> None:
-    assert circuit_name(Path("amps/ota.yaml")) == "ota"
-    assert circuit_name(Path("netlists/two_stage_tia/spec.yaml")) == "two_stage_tia"
 
 
 def test_what_was_measured_holds_for_the_comparison(tmp_path: Path) -> None:

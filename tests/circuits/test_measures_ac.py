@@ -170,6 +170,11 @@ def test_a_figure_that_does_not_exist_says_why():
         figure("unity_gain_frequency", sweep(poles(0.5, 1e3)))
     with pytest.raises(NotFound, match=r"still 20 dB at the end of the sweep, 1e\+05 Hz"):
         figure("phase_margin", sweep(poles(1000, 1e3), stop=1e5))
+    notch = sweep(lambda s: 10 * (1 + (s / 6e4) ** 2) / ((1 + s / 3e3) * (1 + s / 1.2e6)), stop=1e6)  # 5 at its end
+    for kind in ("unity_gain_frequency", "phase_margin"):
+        with pytest.raises(NotFound, match=r"is again \d+(\.\d)? dB at the end of the sweep, 1e\+06 Hz"):
+            figure(kind, notch)
+        figure(kind, notch, crossing="first")
     with pytest.raises(NotFound, match=r"never drops by 3\.01 dB"):
         figure("bandwidth", sweep(poles(1000, 1e3), stop=100))
     with pytest.raises(NotFound, match="between the first two points, 9e\\+05 and"):

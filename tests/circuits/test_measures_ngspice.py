@@ -364,6 +364,9 @@ def test_what_does_not_exist_is_not_printed(tmp_path):
     measures = [
         measure("unity", "ac", "unity_gain_frequency", node="b"),
         measure("margin", "ac", "phase_margin", node="b"),
+        measure("again", "ac", "unity_gain_frequency", node="notch"),
+        measure("margin_again", "ac", "phase_margin", node="notch"),
+        measure("first", "ac", "unity_gain_frequency", node="notch", crossing="first"),
         measure("far", "ac", "bandwidth", node="b", drop=200.0),
         measure("late", "tran", "settling_time", node="out", final=7.0),
         measure("early", "tran", "settling_time", node="out", start=10e-9, stop=20e-9, final=1.0),
@@ -378,10 +381,16 @@ c1 b 0 1n
 vs step 0 pulse(0 1 10n 1p 1p 1 2)
 r2 step out 1k
 c2 out 0 10p
+e1 times 0 in 0 8
+r3 times notch 1k
+c3 notch inner 1n
+l3 inner 0 {1/(1n*1e12)}
 """
-    analyses = [Analysis("ac", "ac dec 10 1 1e6"), Analysis("tran", "tran 0.1n 200n")]
+    radians = (math.sqrt(1 / 15 + 4) - math.sqrt(1 / 15)) / 2 * 1e6  # 15 (1 - w^2/1e12)^2 = (w/1e6)^2
+    analyses = [Analysis("ac", "ac dec 100 1 1e6"), Analysis("tran", "tran 0.1n 200n")]
     text = run_ngspice(deck, control_block(analyses, measures, ["vin"]), tmp_path)
     assert read_printed(text) == {
         "here": pytest.approx(0.5),
+        "first": pytest.approx(radians / (2 * math.pi), rel=1e-3),
         "rising": pytest.approx(0.8 / (1e-8 * math.log(9)), rel=1e-3),
     }

@@ -129,7 +129,8 @@ def test_does_not_write_what_is_not_finite(value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "unit"), [("1M", "Hz"), ("5MHz", None), ("10M", "Ohm"), ("2M", "Ω"), ("1F", "F"), ("1F", None)]
+    ("text", "unit"),
+    [("1M", "Hz"), ("5MHz", None), ("10M", "Ohm"), ("2M", "Ω"), ("10M", "V/s"), ("1F", "F"), ("1F", None)],
 )
 def test_warns_of_what_is_probably_meant_otherwise(text: str, unit: str | None) -> None:
     warning = number_warning(text, unit)

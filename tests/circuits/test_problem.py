@@ -165,3 +165,46 @@ def test_what_ngspice_refuses_is_told_of_the_users_line(tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             problem.evaluate({"rser": 1e3, "cload": 1e-9}, "", 0)
     assert caught.value.place == f"{tmp_path / 'low_pass.cir'}:4"
+
+
+def test_devices_are_found_by_the_names_that_check_prints(tmp_path: Path) -> None:
+    """Two volts over two resistors, in a subcircuit: by the designer's names, in every place that takes a device."""
+    deck = """divider
+.param rser=1k cload=1n
+x1 out cell
+.subckt cell out
+vs in 0 dc 2 ac 1
+v0 low 0 dc 0
+r1 in out {rser}
+r2 out low 1k
+m1 out out 0 0 nch w=10u l=1u
+.model nch nmos level=1 vto=5
+.ends
+c1 out 0 {cload}
+.end
+"""
+    spec = """netlist: low_pass.cir
+variables:
+  rser: {min: 100, max: 10k, scale: log}
+analyses:
+  op: op
+  dc: "dc x1.vs 0 4 1"
+  noise: "noise v(out) x1.vs dec 10 1 100"
+  ac: {run: "ac lin 1 1 1", stimulus: {x1.v0: 1}}
+measures:
+  power: {in: op, kind: supply_power, source: x1.vs}
+  supply: {in: op, kind: supply_current, source: x1.vs}
+  current: {in: op, kind: voltage, node: "i(x1.v0)"}
+  quantity: {in: op, kind: voltage, node: "@x1.r2[i]"}
+  swept: {in: dc, take: "find i(x1.v0) at=4"}
+  margin: {in: op, kind: saturation_margin, devices: "x1.m1"}
+  noise: {in: noise, kind: output_noise, at: 10}
+  other: {in: ac, kind: dc_gain, node: out, scale: V/V}
+specs:
+  power: {max: 1}
+"""
+    with problem_of(low_pass(tmp_path, deck, spec)) as problem:
+        metrics = problem.evaluate({"rser": 1e3}, "", 0).metrics
+    expected = {"power": 2e-3, "supply": 1e-3, "current": 1e-3, "quantity": 1e-3, "swept": 2e-3, "margin": 1.0}
+    expected |= {"noise": math.sqrt(4 * 1.380649e-23 * 300.15 * 500), "other": 0.5}
+    assert metrics == pytest.approx(expected, rel=1e-4)

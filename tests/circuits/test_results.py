@@ -44,7 +44,7 @@ def test_the_best_design_is_written_whole(finished: Finished) -> None:
     best, trial = finished.best, finished.study.best
     assert trial is not None
     assert best["point"] == trial.point and best["metrics"] == trial.metrics and best["trial"] == trial.number
-    assert best["met"] is True and best["evaluations"] == len(finished.study.trials)
+    assert best["met"] is True and best["confirmed"] is True and best["evaluations"] == len(finished.study.trials)
     bandwidth = next(spec for spec in best["specs"] if spec["metric"] == "bandwidth")
     assert (bandwidth["min"], bandwidth["max"], bandwidth["unit"]) == (1e6, 2e6, "Hz")
     reached = best["metrics"]["bandwidth"]

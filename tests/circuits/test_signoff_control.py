@@ -116,6 +116,49 @@ def test_takes_are_in_the_language_of_meas(tmp_path):
     assert take_commands("m_x", "tran", " max v(out) ") == ["meas tran m_x max v(out)"]
 
 
+@pytest.mark.parametrize("net", ["out-p", "out[0]", "3out", "out!", "a!b!c", "gt", "in/out", "a^b", "time"])
+def test_nets_of_any_name_are_measured(net, tmp_path):
+    """A divider by 4, against its closed form; ngspice's expressions give every one of these names another meaning."""
+    deck = f".options bang=!\nv-in vdd! 0 dc 8 ac 4\nr1 vdd! {net} 3k\nr2 {net} 0 1k"
+    analyses = [Analysis("ac", "ac lin 3 1 3"), Analysis("op", "op"), Analysis("tran", "tran 1u 10u")]
+    signals = {"node": net, "input": "vdd!"}
+    measures = [
+        Measure("gain", "ac", kind="dc_gain", arguments={**signals, "scale": "V/V"}),
+        Measure("across", "op", kind="voltage", arguments={"node": f"vdd!,{net}"}),
+        Measure("current", "op", kind="supply_current", arguments={"source": "v-in"}),
+        Measure("power", "op", kind="supply_power", arguments={"source": "v-in"}),
+        Measure("mean", "tran", kind="supply_power", arguments={"source": "v-in"}),
+    ]
+    printed = figures(deck, analyses, measures, ["v-in"], tmp_path)
+    expected = {"gain": 0.25, "across": 6.0, "current": 2e-3, "power": 16e-3, "mean": 16e-3}
+    assert printed == pytest.approx(expected, rel=1e-5)
+
+
+def test_takes_refer_to_earlier_ones_but_never_hide_a_net(tmp_path):
+    deck = "vin in 0 dc 1 ac 1\nr1 in out 1k\nc1 out 0 1n"
+    measures = [
+        Measure("Level", "ac", take="find vdb(out) at=300k"),
+        Measure("out", "ac", take="find vdb(out) at=100k"),
+        Measure("frequency", "ac", take="max vdb(out)"),
+        Measure("there", "ac", take="when vdb(out)=level fall=1"),
+        Measure("corner", "ac", kind="bandwidth", arguments={"node": "out"}),
+    ]
+    body = control_block([Analysis("ac", "ac dec 200 1k 10Meg")], measures, ["vin"], {"in", "out", "0"})
+    printed = read_printed(run_ngspice(deck, body, tmp_path))
+
+    def gain(frequency):
+        return -10 * math.log10(1 + (2 * math.pi * 1e-6 * frequency) ** 2)
+
+    expected = {
+        "Level": gain(300e3),
+        "out": gain(100e3),
+        "frequency": gain(1e3),
+        "there": 300e3,
+        "corner": 1 / (2 * math.pi * 1e-6),
+    }
+    assert printed == pytest.approx(expected, rel=1e-3, abs=1e-5)
+
+
 def test_blocks_of_two_benches_run_one_after_the_other(tmp_path):
     """As ``source`` runs them: ngspice goes on counting plots and ``fourier`` calls."""
     second = "sine\nvs out 0 sin(0 1 1k)\nb1 bent 0 v=v(out)+0.1*v(out)*v(out)"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from automl_core.errors import InputError
-from circuits.specfile import SpecFile, read_spec
+from circuits.specfile import SpecFile, circuit_name, read_spec
 
 GOOD = """netlist: amp.cir
 include_paths: [../models, /opt/kit]
@@ -245,6 +245,8 @@ def test_one_variable_twice_is_refused_in_any_case(tmp_path: Path, again: str) -
     ("old", "new", "line", "said"),
     [
         ("gain: {min: 60, unit: dB}", "gain: {min: 60M, unit: Hz}", 18, "write 60meg"),
+        ("margin: {min: 60, unit: degrees, weight: 2}", "ugf: {min: 2M}", 20, "write 2meg"),
+        ("against: supply}", "against: supply, at: 1M}", 15, "write 1meg"),
         ("max: 100u", "max: 100MHz", 5, "write 100meg"),
         ("start: 4", "start: 1F", 6, "femto"),
     ],
@@ -252,10 +254,17 @@ def test_one_variable_twice_is_refused_in_any_case(tmp_path: Path, again: str) -
 def test_numbers_that_probably_mean_something_else_are_warned_of(
     tmp_path: Path, old: str, new: str, line: int, said: str
 ) -> None:
-    (warning,) = _read(tmp_path, GOOD.replace(old, new)).warnings
+    ugf = "measures:\n  ugf: {in: ac, kind: unity_gain_frequency, node: out}"
+    text = GOOD.replace("measures:", ugf) if "ugf" in new else GOOD
+    (warning,) = _read(tmp_path, text.replace(old, new)).warnings
     assert warning.startswith(f"{tmp_path / 'amp.yaml'}:{line}: ")
     assert said in warning
 
 
 def test_a_milli_without_a_unit_of_megas_is_silent(tmp_path: Path) -> None:
     assert _read(tmp_path, GOOD.replace("max: 200u", "max: 200M")).warnings == ()
+
+
+def test_a_circuit_is_called_after_its_spec_or_the_folder_of_one_that_is_called_spec() -> None:
+    assert circuit_name(Path("amps/ota.yaml")) == "ota"
+    assert circuit_name(Path("netlists/two_stage_tia/spec.yaml")) == "two_stage_tia"

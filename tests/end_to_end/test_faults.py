@@ -71,7 +71,7 @@ def test_ctrl_c_stops_and_the_run_goes_on(circuit: Path, undisturbed: list[dict[
     kept = trials(circuit / "run")
     assert 16 < len(kept) < 160
     best = json.loads((circuit / "run/best.json").read_text())
-    assert "error" in best["sign_off"]
+    assert "error" in best["sign_off"] and best["confirmed"] is False
     assert best["point"] == json.loads(kept[best["trial"]]["point"])
     assert f"stopped: {len(kept)} evaluations" in stopped.out
     for entry in best["specs"]:  # the table of the best so far

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -42,7 +44,7 @@ def test_the_sized_deck_prints_the_reported_metrics(sized: tuple[Path, Run]) -> 
     assert printed.keys() == best["metrics"].keys() == {"gain", "bw", "current"}
     for name, value in best["metrics"].items():
         assert printed[name] == pytest.approx(value, rel=1e-3), name
-    assert all(spec["met"] for spec in best["specs"])
+    assert all(spec["met"] for spec in best["specs"]) and best["met"] and best["confirmed"]
 
 
 def test_the_table_says_what_best_json_says(sized: tuple[Path, Run]) -> None:
@@ -148,6 +150,29 @@ def test_doctor_finds_nothing_lacking_here(tmp_path: Path) -> None:
 
 def test_without_the_ngspice_program_a_run_is_not_signed_off(tmp_path: Path) -> None:
     write(tmp_path, {"spec.yaml": SPEC, "amp.cir": AMPLIFIER, "bin/empty": ""})
-    run = sizewise(tmp_path, "size", "spec.yaml", "-o", "run", "--budget", 3, PATH=str(tmp_path / "bin"))
-    assert run.status in (0, 1)
+    run = sizewise(tmp_path, "size", "spec.yaml", "-o", "run", "--budget", 60, PATH=str(tmp_path / "bin"))
+    best = json.loads((tmp_path / "run/best.json").read_text())
+    assert best["met"] and not best["confirmed"]
+    assert run.status == 1
     assert "not signed off" in run.out
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        ("s/^bw = .*/bw =/", "not confirmed: bw: ngspice prints no figure where the search has "),
+        ("s/^bw = .*/bw = 1/", "not confirmed: bw: ngspice prints 1 where the search has "),
+    ],
+)
+def test_status_1_where_ngspice_does_not_confirm_a_spec(tmp_path: Path, edit: str, said: str) -> None:
+    """An ngspice that prints one figure otherwise stands first in the path."""
+    other = f"#!/bin/sh\n{shutil.which('ngspice')} \"$@\" | sed '{edit}'\n"
+    write(tmp_path, {"spec.yaml": SPEC, "amp.cir": AMPLIFIER, "bin/ngspice": other})
+    (tmp_path / "bin/ngspice").chmod(0o755)
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    run = sizewise(tmp_path, "size", "spec.yaml", "-o", "run", "--budget", 60, PATH=path)
+    assert run.status == 1
+    assert "all specs met" in run.out and "confirms 2 of 3 metrics" in run.out and said in run.out
+    best = json.loads((tmp_path / "run/best.json").read_text())
+    assert best["met"] and not best["confirmed"]
+    assert len(best["sign_off"]["objections"]) == 1

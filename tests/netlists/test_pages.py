@@ -24,7 +24,7 @@ def test_the_figures_of_the_page_are_those_of_a_fresh_ngspice(circuit: str, tmp_
     assert problem.space.start is not None
     for name, text in sized_decks(problem, problem.space.start).items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-    printed = sign_off(tmp_path, MAIN, {}).printed
+    printed = sign_off(tmp_path, MAIN, {}, problem.spec.specs).printed
     assert stated.keys() == printed.keys() == problem.spec.specs.by_metric.keys()
     assert stated == pytest.approx(printed, rel=0.01)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from automl_core.errors import InputError
 from automl_core.nearest import did_you_mean
@@ -37,6 +37,8 @@ def _whole(text: Any) -> bool:
 
 Number = Annotated[float, BeforeValidator(_number)]
 Flag = Annotated[bool, BeforeValidator(_whole)]
+Phrase = Annotated[str, AfterValidator(str.lower)]
+"""ngspice lowers the case of a deck's cards, but not of commands, where it knows neither ``DEC`` nor ``v(OUT)``."""
 
 
 class _Entry(BaseModel):
@@ -85,7 +87,7 @@ class AnalysisEntry(_Entry):
         if kind not in _ANALYSES or re.search(r"[;\n`$]", run):
             raise ValueError(f"{run!r} is not an analysis; known are {', '.join(_ANALYSES)}, as in 'ac dec 20 1 10G'")
         _check_sweep(run, kind, words)
-        return run
+        return run.lower()
 
 
 def _check_sweep(run: str, kind: str, words: list[str]) -> None:
@@ -124,7 +126,7 @@ class MeasureEntry(_Entry):
     model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
 
     analysis: str = Field(alias="in")
-    take: str | None = None
+    take: Phrase | None = None
     kind: str | None = None
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,10 @@ from circuits.initial_variables import sizing_parameters, variable_entries
 from circuits.netlist import read_deck
 from circuits.numbers import parse_number
 from circuits.problem import CircuitProblem
+from circuits.signoff import control_block, read_printed
 from circuits.specfile import SpecFile, read_spec
+from tests.circuits.deck_runs import plain_batch, printed
+from tests.circuits.ngspice_runs import run_ngspice
 
 MODELS = ".model n nmos level=1 vto=0.45 kp=250u lambda=0.1\n.model p pmos level=1 vto=-0.45 kp=80u lambda=0.15\n"
 OTA = f"""five transistors
@@ -341,3 +345,54 @@ def test_a_bias_voltage_is_pointed_out_and_its_line_works_once_uncommented(tmp_p
             problem.evaluate({**start, "dc_vcas": volts}, "", 0).metrics["dc_gain"] for volts in (start["dc_vcas"], 0.8)
         ]
         assert abs(gains[0] - gains[1]) > 0.1, "the bias reaches the cascode's gate"
+
+
+UPPER = """AN RC IN UPPER CASE
+.PARAM RR=1K CC=1N
+VIN IN 0 DC 1 AC 1 PULSE(0 1 0 1N 1N 5U 10U)
+R1 IN OUT {RR}
+C1 OUT 0 {CC}
+.SAVE ALL
+"""
+UPPER_CARDS = {
+    "bw": ".AC DEC 10 10 100MEG\n.MEAS AC BW WHEN VDB(OUT)=-3 FALL=1\n",
+    "rise": ".TRAN 10N 5U UIC\n.MEAS TRAN RISE TRIG V(OUT) VAL=0.1 RISE=1 TARG V(OUT) VAL=0.9 RISE=LAST\n",
+    "half": ".DC VIN 0 1 0.1\n.MEAS DC HALF FIND V(OUT) AT=0.5\n",
+}
+
+
+def test_a_deck_in_upper_case_measures_what_plain_ngspice_measures(tmp_path: Path) -> None:
+    """Cards know no case, commands do. Plain ngspice gets an analysis at a time: of several it drops the measures."""
+    path = _written(_deck(tmp_path, UPPER + "".join(UPPER_CARDS.values()) + ".END\n")).spec
+    spec = read_spec(path)
+    kinds = {measure.name: measure.kind for _, measure in spec.measures}
+    assert kinds["dc_gain"] == "dc_gain" and kinds["supply_current"] == "supply_current", "suggested all the same"
+    with CircuitProblem(spec) as problem:
+        start = problem.space.start
+        assert start is not None
+        metrics = problem.evaluate(start, "", 0).metrics
+    block = control_block([a for _, a in spec.analyses], [m for _, m in spec.measures], ["vin"])
+    signed = read_printed(run_ngspice(UPPER.partition("\n")[2], block, tmp_path))
+    for name, cards in UPPER_CARDS.items():
+        own = printed(plain_batch(tmp_path, UPPER + cards + ".END\n"))[name]
+        assert metrics[name] == pytest.approx(own, rel=1e-5) and signed[name] == pytest.approx(own, rel=1e-5)
+    assert metrics["bandwidth"] == pytest.approx(1 / (2 * math.pi * 1e3 * 1e-9), rel=1e-3)
+
+
+def test_a_spec_in_upper_case_runs(tmp_path: Path) -> None:
+    (tmp_path / "amp.cir").write_text(UPPER + ".END\n")
+    (tmp_path / "amp.yaml").write_text("""netlist: amp.cir
+variables: {RR: {min: 100, max: 10K}}
+analyses: {ac: AC DEC 10 10 100MEG, noise: NOISE V(OUT) VIN DEC 100 10 100MEG, op: OP}
+measures:
+  level: {in: ac, take: FIND VDB(OUT) AT=1MEG}
+  noise: {in: noise, kind: output_noise}
+  input: {in: op, kind: voltage, node: IN}
+specs: {level: {min: -100}}
+""")
+    with CircuitProblem(read_spec(tmp_path / "amp.yaml")) as problem:
+        metrics = problem.evaluate({"rr": 1e3}, "", 0).metrics
+    w = 2 * math.pi * 1e6 * 1e3 * 1e-9
+    assert metrics["level"] == pytest.approx(-10 * math.log10(1 + w * w), abs=0.01)
+    assert metrics["noise"] == pytest.approx(math.sqrt(1.380649e-23 * 300.15 / 1e-9), rel=0.02), "kT/C"
+    assert metrics["input"] == 1.0

@@ -76,7 +76,7 @@ def test_the_simulator_keeps_its_settings_as_written(good: SpecFile) -> None:
 def test_analyses_and_measures_keep_the_order_of_the_file(good: SpecFile) -> None:
     assert [(analysis.name, analysis.command, analysis.stimulus) for _, analysis in good.analyses] == [
         ("op", "op", ()),
-        ("ac", "ac dec 20 1 10G", ()),
+        ("ac", "ac dec 20 1 10g", ()),  # a command is case-sensitive, a card is not
         ("supply", "ac dec 1 1 10", (("vdd", 1.0), ("vin", -0.5))),
     ]
     assert [(measure.name, measure.analysis, measure.kind, measure.take) for _, measure in good.measures] == [

@@ -35,7 +35,6 @@ _ERROR = re.compile(rb"error|could not|can't|undefined|unknown|not found|closing
 _NOT_LOADED = (b"circuit not parsed", b"aren't any circuits")
 _HOMOTOPY = (b"stepping", b"Transient op")
 _INTERNAL = re.compile(r"@[\w.#]+\[\w+\]")
-_KINDS_OF_MEAS = ("ac", "dc", "tran", "sp")
 _OF_NETS = frozenset({"ac", "dc", "op", "tran"})
 
 
@@ -231,11 +230,6 @@ class LoadedDeck:
 
     @staticmethod
     def _take(measure: Measure, analysis: Analysis) -> _Take:
-        if analysis.kind not in _KINDS_OF_MEAS:
-            raise InputError(
-                f"the measure {measure.name!r}: `meas` reads no {analysis.kind} analysis, and {analysis.name!r} is one",
-                remedy="use a built-in `kind:` there",
-            )
         phrase = checked(str(measure.take), f"the measure {measure.name!r}")
         return _Take(
             measure.name,

@@ -243,6 +243,7 @@ def test_nothing_is_overwritten(tmp_path: Path, taken: str) -> None:
     with pytest.raises(InputError, match="exists already") as caught:
         _written(deck)
     assert caught.value.place == str(tmp_path / taken)
+    assert {"amp.yaml": "with -o", "amp.lifted.cir": "sizewise init amp.lifted.cir"}[taken] in caught.value.remedy
     assert (tmp_path / taken).read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["amp.cir", taken])
 
@@ -292,9 +293,66 @@ def test_folders_allowed_beforehand_are_not_asked_for(tmp_path: Path) -> None:
 
 def test_a_deck_that_gives_no_figures_is_refused(tmp_path: Path) -> None:
     deck = _deck(tmp_path, STAGE.replace(".ac dec 10 1k 1g\n", "").replace("vdd vdd 0 1.8", "vdd vdd 0 {1/(rload-3k)}"))
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"refuses 'vdd vdd 0 {1/\(rload-3k\)}': .*inf") as caught:
         _written(deck)
+    assert caught.value.place == f"{deck}:3"
     assert [path.name for path in tmp_path.iterdir()] == ["amp.cir"]
+
+
+def test_a_deck_that_fails_says_why_in_ngspices_words_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Two sources at odds: no operating point. Once it is corrected, the same command works."""
+    deck = _deck(tmp_path, OTA.replace(".ac dec", "vodd vdd 0 1.7\n.ac dec"))
+    with pytest.raises(
+        InputError, match=r"at its own sizing ac gave no result: .*singular matrix.*vdd#branch"
+    ) as caught:
+        _written(deck)
+    assert caught.value.place == str(deck) and "bias" in caught.value.remedy
+    assert [path.name for path in tmp_path.iterdir()] == ["amp.cir"]
+    deck.write_text(OTA)
+    assert _written(deck).files == (tmp_path / "amp.yaml", tmp_path / "amp.lifted.cir")
+
+
+def test_a_line_that_ngspice_refuses_is_named_by_the_users_own_number(tmp_path: Path) -> None:
+    """The lifted deck has a ``.param`` line for every literal above it, and is gone."""
+    text = OTA.replace("cl out 0 1p", "cl out 0 1p\nd1 out 0 dio area=bad")
+    deck = _deck(tmp_path, text.replace(".ac dec", ".model dio d\n.ac dec"))
+    with pytest.raises(InputError) as caught:
+        _written(deck)
+    assert caught.value.place == f"{deck}:{text.splitlines().index('d1 out 0 dio area=bad') + 1}"
+    assert [path.name for path in tmp_path.iterdir()] == ["amp.cir"]
+
+
+def test_measures_without_a_figure_say_why(tmp_path: Path) -> None:
+    text = "t\n.param r1=1k\ni1 0 a 1m\nr1 a 0 {r1}\n.tran 1n 1u\n.meas tran late when v(a)=3\n.end\n"
+    with pytest.raises(InputError, match=r"no measure gives a figure: late: .*out of interval"):
+        _written(_deck(tmp_path, text))
+    assert [path.name for path in tmp_path.iterdir()] == ["amp.cir"]
+
+
+UNFIT = {
+    ".tran 10u": "needs a step and a stop time above 0",
+    ".tf v(out) vdd": "is not an analysis; known are op, ac",
+    ".meas op vo find v(out)": "`meas` reads no op analysis",
+    ".meas noise nn max v(out)": "the unknown analysis 'noise'",
+    ".meas tran slew max v(out)": "the unknown analysis 'tran'",
+    ".meas ac 3m1 max vdb(out)": "'3m1' is no name for a metric",
+    ".meas ac a:b max vdb(out)": "'a:b' is no name for a metric",
+    ".meas ac far max vdb(nowhere)": "uses the net 'nowhere'",
+    ".meas ac wrong max vdb(out)|2": "holds '|'",
+}
+
+
+def test_a_card_that_a_spec_cannot_hold_is_left_out_and_told_with_its_line(tmp_path: Path) -> None:
+    text = OTA.replace(".end\n", "\n".join([*UNFIT, ".meas ac peak max vdb(out)", ".end", ""]))
+    deck = _deck(tmp_path, text)
+    written = _written(deck)
+    for card, reason in UNFIT.items():
+        place = f"{deck}:{text.splitlines().index(card) + 1}: "
+        assert [line for line in written.report if place in line and reason in line], (card, written.report)
+    assert len([line for line in written.report if line.startswith("not lifted")]) == len(UNFIT)
+    spec = read_spec(written.spec)
+    assert [analysis.name for _, analysis in spec.analyses] == ["ac", "op"]
+    assert [measure.name for _, measure in spec.measures if measure.take] == ["peak"]
 
 
 def test_numbers_in_the_file_are_those_of_spice(ota: InitialSpec) -> None:

@@ -145,6 +145,8 @@ WRONG = [
     ("vin: -500m", "vin: half", 11, "'half' is not a SPICE number", None),
     ("in: ac, take", "in: acc, take", 13, "unknown analysis 'acc'", "'ac'"),
     ("in: ac, take", "take", 13, "'in' of 'gain' is missing", "add `in:`"),
+    ('in: ac, take: "max vdb(out)"', "in: op, take: max v(out)", 13, "`meas` reads no op analysis", "built-in"),
+    ("max vdb(out)", "max vdb(out); quit", 13, "holds ';'", "one plain command"),
     ('take: "max vdb(out)"', "node: out", 13, "either `take`", None),
     ('take: "max vdb(out)"', 'take: "max vdb(out)", kind: dc_gain', 13, "either `take`", None),
     ('take: "max vdb(out)"', 'take: "max vdb(out)", node: out', 13, "`take` stands alone, without 'node'", None),

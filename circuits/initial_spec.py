@@ -10,16 +10,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from automl_core.errors import EvaluationError, InputError
 from automl_core.report.engineering import engineering
 from automl_core.runs import write_whole
 from circuits.calibration import start_of
 from circuits.initial_variables import OUTPUTS, Uses, bias_hints, is_test_bench, sizing_parameters, variable_entries
-from circuits.matching import find_matches
+from circuits.lifted_deck import Origin, lifted_deck, own_place, refuse_existing
 from circuits.measures import KINDS
-from circuits.netlist import AnalysisCard, Deck, MeasureCard, Note, OutsideError, lift_literals, read_deck
+from circuits.netlist import AnalysisCard, Deck, MeasureCard, Note, OutsideError, read_deck
 from circuits.numbers import short_number
 from circuits.problem import CircuitProblem
 from circuits.specfile import read_spec
@@ -93,15 +92,15 @@ def write_initial_spec(
             was not allowed, or a file exists already.
     """
     spec_path = output or deck_path.with_suffix(".yaml")
-    _refuse_existing(spec_path, "name another with -o")
+    refuse_existing(spec_path, "name another with -o")
     folders = _allowed_folders(deck_path, allowed, confirm)
     own = deck = read_deck(deck_path, allowed=folders)
     files, report = [spec_path], [f"{deck.path.name}: {len(deck.devices)} devices, {len(deck.nets)} nets"]
-    origins: Mapping[Path, _Origin] = {}
+    origins: Mapping[Path, Origin] = {}
     with ExitStack() as undo:
         sizing = sizing_parameters(deck)
         if lift or (lift is None and not sizing):
-            deck, origins, said = _lifted(deck, folders, undo)
+            deck, origins, said = lifted_deck(deck, folders, undo)
             files += [deck_path.parent / os.path.relpath(file, own.path.parent) for file in origins]
             report, sizing = report + said, sizing_parameters(deck)
         if not sizing:
@@ -116,7 +115,7 @@ def write_initial_spec(
         try:
             draft, figures, unfit = _tried(own, deck, sizing, header, spec_path)
         except InputError as error:
-            raise InputError(error.problem, place=_own_place(error.place, origins), remedy=error.remedy) from None
+            raise InputError(error.problem, place=own_place(error.place, origins), remedy=error.remedy) from None
         report += [f"not lifted: {_shown(note, own, deck_path)}" for note in (*own.notes, *unfit)]
         write_whole(spec_path, _text(header, draft, _spec_lines(draft, figures)))
         undo.pop_all()
@@ -126,11 +125,6 @@ def write_initial_spec(
 def _shown(note: Note, deck: Deck, deck_path: Path) -> str:
     """A note whose file is named as the user names the deck."""
     return str(note).replace(f"{deck.path.parent}/", f"{deck_path.parent}/" if deck_path.parent != Path() else "", 1)
-
-
-def _refuse_existing(path: Path, remedy: str) -> None:
-    if path.exists():
-        raise InputError("the file exists already, and nothing is overwritten", place=str(path), remedy=remedy)
 
 
 # Folders.
@@ -164,64 +158,6 @@ def _outside_folders(deck: Path, allowed: tuple[Path, ...]) -> Iterator[Path]:
             return
         else:
             return
-
-
-# Lifting.
-
-
-class _Origin(NamedTuple):
-    """Where a lifted file comes from: the user's own, and how many lines were added below its title."""
-
-    file: Path
-    added: int
-
-
-def _own_place(place: str | None, origins: Mapping[Path, _Origin]) -> str | None:
-    """A place in the lifted deck, which is gone after an error, as one in the user's own."""
-    file, _, number = (place or "").rpartition(":")
-    origin = origins.get(Path(file))
-    return place if origin is None else f"{origin.file}:{int(number) - origin.added}"
-
-
-def _lifted(deck: Deck, folders: tuple[Path, ...], undo: ExitStack) -> tuple[Deck, Mapping[Path, _Origin], list[str]]:
-    """A new deck beside the old one, whose literal sizes are parameters; matched devices share theirs.
-
-    Args:
-        deck: the user's own.
-        folders: that it may read.
-        undo: is told how to remove what is written.
-
-    Returns:
-        The new deck, its new files with their origins, and lines for a person.
-    """
-    matches = find_matches(deck)
-    bench = [device.label for device in deck.devices if is_test_bench(device)]
-    lifted = lift_literals(deck, matched=[match.devices for match in matches], bias=True, but=bench)
-    if not lifted.parameters:
-        return deck, {}, ["no literal size to lift"]
-    names = {file: file.with_name(f"{file.stem}.lifted{file.suffix}") for file in lifted.files}
-    contents = {names[file]: _renamed(content, names) for file, content in lifted.files.items()}
-    for path in contents:
-        _refuse_existing(path, f"begin with `sizewise init {names[deck.path].name}`, or move it away")
-    for path, content in contents.items():
-        undo.callback(path.unlink, missing_ok=True)
-        write_whole(path, content)
-    said = [
-        f"lifted {p.name} = {short_number(p.value)} ({', '.join('.'.join(use) for use in p.uses)})"
-        for p in lifted.parameters
-    ]
-    said += [f"matched: {match.kind.replace('_', ' ')} {', '.join(match.devices)}" for match in matches]
-    origins = {names[f]: _Origin(f, len(lifted.parameters) if f == deck.path else 0) for f in names}
-    return read_deck(names[deck.path], allowed=folders), origins, said
-
-
-def _renamed(content: bytes, names: Mapping[Path, Path]) -> bytes:
-    """The includes of a lifted file lead to the lifted files."""
-    for old, new in names.items():
-        for quote in (b'"', b"'", b" ", b"/"):
-            for end in (b'"', b"'", b"\n", b"\r"):
-                content = content.replace(quote + old.name.encode() + end, quote + new.name.encode() + end)
-    return content
 
 
 # Analyses and measures.

@@ -38,12 +38,19 @@ class Include:
     Attributes:
         file: its resolved path.
         section: of a library, lower case; None for a whole file.
-        place: ``file:line`` of the line that asks for it.
+        line: that asks for it.
+        span: where in the line's text the file's name stands, without its quotes.
     """
 
     file: Path
     section: str | None
-    place: str
+    line: Line
+    span: tuple[int, int]
+
+    @property
+    def place(self) -> str:
+        """``file:line`` of the line that asks for it."""
+        return self.line.place
 
 
 @dataclass
@@ -131,7 +138,7 @@ class Includes:
         if len(chain) >= _DEEPEST or self._bytes > _MOST_BYTES:
             limit = f"more than {_DEEPEST} levels or {_MOST_BYTES // 2**20} MiB of includes"
             raise InputError(f"{limit} at {file}", place=line.place, remedy="include only what the circuit needs")
-        self.found.append(Include(file, section, line.place))
+        self.found.append(Include(file, section, line, _span_of_name(line)))
         yield from self._expand(file, lines, (*chain, (file, section)))
 
     def _resolve(self, name: str, line: Line) -> Path:
@@ -208,6 +215,12 @@ def _arguments(line: Line) -> list[str]:
         arguments.append(next(group for group in match.groups() if group is not None))
         position = match.end()
     return arguments
+
+
+def _span_of_name(line: Line) -> tuple[int, int]:
+    """Where the first word after the card's own stands, without its quotes."""
+    match = _ARGUMENT.match(line.text, len(line.word))
+    return (0, 0) if match is None else match.span(match.lastindex or 0)
 
 
 def _sections(file: Path) -> dict[str, list[Line]]:

@@ -231,11 +231,7 @@ class LoadedDeck:
     @staticmethod
     def _take(measure: Measure, analysis: Analysis) -> _Take:
         phrase = checked(str(measure.take), f"the measure {measure.name!r}")
-        return _Take(
-            measure.name,
-            measure.name.lower(),
-            f"meas {analysis.kind} {{}} " + phrase.replace("{", "{{").replace("}", "}}"),
-        )
+        return _Take(measure.name, measure.name.lower(), f"meas {analysis.kind} {{}} {phrase}")
 
     def _operating_point_step(self) -> _Step:
         """The analysis at which devices are observed: the first operating point, or one of its own."""

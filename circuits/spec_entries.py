@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from automl_core.errors import InputError
 from automl_core.nearest import did_you_mean
 from circuits.measures import KINDS
+from circuits.netlist import COMPUTED
 from circuits.numbers import parse_number
 
 __all__ = ["AnalysisEntry", "Document", "MeasureEntry", "SimulatorEntry", "SpecEntry", "VariableEntry", "keys_beside"]
@@ -135,6 +136,11 @@ class MeasureEntry(_Entry):
             raise ValueError("a measure has either `take` (ngspice's measure language) or `kind` (a built-in)")
         if self.take is not None and self.model_extra:
             raise ValueError(f"`take` stands alone, without {', '.join(map(repr, self.model_extra))}")
+        if self.take is not None and COMPUTED.search(self.take):
+            raise ValueError(
+                f"{self.take!r} is computed, which is not supported (`meas` as a command knows no param= and no "
+                "par()); take what it is computed from, each as a measure"
+            )
         if self.kind is not None and self.kind not in KINDS:
             hint = did_you_mean(self.kind, KINDS, "the built-in measures")
             raise ValueError(f"there is no built-in measure {self.kind!r}; {hint}")

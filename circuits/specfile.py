@@ -167,10 +167,12 @@ class _Checker:
     def analyses(self) -> tuple[tuple[str, Analysis], ...]:
         if not self._document.analyses:
             raise self._refuse("there are no analyses", "analyses", remedy="add one, as in `ac: ac dec 20 1 1G`")
-        return tuple(
-            (self.bench_of(name), Analysis(name, entry.run, tuple(entry.stimulus.items())))
-            for name, entry in self._document.analyses.items()
-        )
+        return tuple((self.bench_of(name), self._analysis(name)) for name in self._document.analyses)
+
+    def _analysis(self, name: str) -> Analysis:
+        entry = self._document.analyses[name]
+        run = self._located(lambda: checked(entry.run, f"the analysis {name!r}"), "analyses", name)
+        return Analysis(name, run, tuple(entry.stimulus.items()))
 
     def measures(self) -> tuple[tuple[str, Measure], ...]:
         return tuple(self._measure(name, entry) for name, entry in self._document.measures.items())

@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 
 from circuits.netlist.deck_lines import Line
 
-__all__ = ["ANALYSIS_KINDS", "AnalysisCard", "Lifted", "MeasureCard", "Note", "lift"]
+__all__ = ["ANALYSIS_KINDS", "COMPUTED", "AnalysisCard", "Lifted", "MeasureCard", "Note", "lift"]
 
 ANALYSIS_KINDS = frozenset({"op", "ac", "dc", "tran", "noise", "tf", "sens", "pz", "disto", "sp", "pss"})
+COMPUTED = re.compile(r"\bpar(?:am\s*=|\s*\()")
+"""``param='a*b'`` and ``par('v(a)*i(b)')``, of which ngspice computes cards and no commands; in lower case."""
 _MEASURE_WORDS = frozenset({"meas", "measure"})
 _SILENT = frozenset({"reset", "destroy", "unset", "setplot", "set", "save", "plot", "gnuplot", "hardcopy", "display"})
 _FIRST_WORDS = re.compile(r"(\S+)\s+(\S+)\s+(\S+)\s*(.*)$", re.DOTALL)
@@ -122,7 +124,7 @@ class _Lifting:
             return
         take = self._settle(line, _lowered(match[4]))
         if take is None:
-            self.note(line, "an expression in it has no value at the start; give the measure in the spec")
+            self.note(line, "an expression in it has no value before the run, and `meas` takes numbers; write one")
             return
         kind, name = match[2].lower(), match[3].lower()
         analysis = self._latest.get(kind)

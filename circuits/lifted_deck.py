@@ -70,8 +70,10 @@ def _new_name(file: Path) -> Path:
 def own_place(place: str | None, origins: Mapping[Path, Origin]) -> str | None:
     """A place in the lifted deck, which is gone after an error, as one in the user's own."""
     file, _, number = (place or "").rpartition(":")
+    if place is not None and Path(place) in origins:
+        return str(origins[Path(place)].file)
     origin = origins.get(Path(file))
-    return place if origin is None else f"{origin.file}:{int(number) - origin.added}"
+    return place if origin is None else f"{origin.file}:{max(1, int(number) - origin.added)}"
 
 
 def refuse_existing(path: Path, remedy: str) -> None:

@@ -17,7 +17,7 @@ ANALYSES = ("ac", "dc", "disto", "noise", "op", "pz", "sens", "sp", "tf", "tran"
 _FORBIDDEN_CARD = re.compile(r"\s*\.(control|endc|inc|include|lib|exec)\b", re.IGNORECASE)
 _TEMPERATURE = re.compile(r"\s*\.temp\b", re.IGNORECASE)
 _PROGRAM = re.compile(r"\b(d_process|d_cosim)\b", re.IGNORECASE)
-_PHRASE = re.compile(r"[\w\s.,:=+\-*/()\[\]@#'\"%~{}^]*")
+_PHRASE = re.compile(r"[\w\s.,:=+\-*/()\[\]@#\"%~^]*")
 _NAME = re.compile(r"[\w.:+\-@\[\]#/]+")
 
 
@@ -34,7 +34,9 @@ def checked(phrase: str, what: str) -> str:
     wrong = "".join(sorted(set(re.sub(_PHRASE, "", phrase)))) or ("a line end" if re.search(r"[\r\n]", phrase) else "")
     if wrong:
         raise InputError(
-            f"{what} holds {wrong!r}: {phrase!r}", remedy="write one plain command without ; ` $ ! < > | &"
+            f"{what} holds {wrong!r}: {phrase!r}",
+            remedy="write one plain command without ; ` $ ! < > | &, and numbers for '...' and {...}: "
+            "ngspice computes no expressions in commands",
         )
     if len(phrase) > 900:
         raise InputError(f"{what} is {len(phrase)} characters long", remedy="ngspice reads at most 1000")

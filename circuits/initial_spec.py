@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from automl_core.errors import EvaluationError, InputError
-from automl_core.problem import Evaluation
 from automl_core.report.engineering import engineering
 from automl_core.runs import write_whole
 from circuits.calibration import start_of
 from circuits.initial_variables import OUTPUTS, Uses, bias_hints, is_test_bench, sizing_parameters, variable_entries
-from circuits.matching import find_matches
+from circuits.lifted_deck import Origin, lifted_deck, own_place, refuse_existing
 from circuits.measures import KINDS
-from circuits.netlist import Deck, Note, OutsideError, lift_literals, read_deck
+from circuits.netlist import AnalysisCard, Deck, MeasureCard, Note, OutsideError, read_deck
 from circuits.numbers import short_number
 from circuits.problem import CircuitProblem
 from circuits.specfile import read_spec
@@ -45,6 +46,17 @@ class InitialSpec:
     report: tuple[str, ...]
 
 
+_Card = AnalysisCard | MeasureCard
+
+
+class _UnfitError(Exception):
+    """A card that a spec cannot hold."""
+
+    def __init__(self, card: _Card, reason: str) -> None:
+        super().__init__(reason)
+        self.card, self.reason = card, reason
+
+
 @dataclass
 class _Draft:
     """The parts of the spec, as text."""
@@ -54,6 +66,8 @@ class _Draft:
     analyses: dict[str, str] = field(default_factory=dict)
     measures: dict[str, str] = field(default_factory=dict)
     kinds: dict[str, str | None] = field(default_factory=dict)
+    cards: dict[str, _Card] = field(default_factory=dict)
+    """Line of the spec -> the card of the deck that it was lifted from."""
 
 
 def write_initial_spec(
@@ -64,7 +78,7 @@ def write_initial_spec(
     lift: bool | None,
     confirm: Callable[[list[Path]], bool],
 ) -> InitialSpec:
-    """Write a spec that ``check`` accepts.
+    """Write a spec that ``check`` accepts; where that fails, no file is left behind.
 
     Args:
         deck_path: the deck.
@@ -74,42 +88,43 @@ def write_initial_spec(
         confirm: asks whether the deck may read further folders, which it is given.
 
     Raises:
-        InputError: the deck cannot be read, nothing in it can vary, a folder was not allowed, or a file exists already.
+        InputError: the deck cannot be read, nothing in it can vary, it gives no figures (in ngspice's words), a folder
+            was not allowed, or a file exists already.
     """
     spec_path = output or deck_path.with_suffix(".yaml")
-    _refuse_existing(spec_path)
+    refuse_existing(spec_path, "name another with -o")
     folders = _allowed_folders(deck_path, allowed, confirm)
     own = deck = read_deck(deck_path, allowed=folders)
     files, report = [spec_path], [f"{deck.path.name}: {len(deck.devices)} devices, {len(deck.nets)} nets"]
-    sizing = sizing_parameters(deck)
-    if lift or (lift is None and not sizing):
-        deck, new_files, said = _lifted(deck, folders)
-        files += [deck_path.parent / os.path.relpath(file, own.path.parent) for file in new_files]
-        report, sizing = report + said, sizing_parameters(deck)
-    if not sizing:
-        raise InputError(
-            "no parameter of the deck sizes a device", place=str(deck.path), remedy="use --lift, or write W={w1} in it"
-        )
-    left = [device.label for device in own.devices if is_test_bench(device)]
-    report += [f"not varied: {', '.join(left)} (load or test bench)"] if left else []
-    report += [f"not lifted: {_shown(note, own, deck_path)}" for note in own.notes]  # by the user's own lines
-    draft = _draft(deck, sizing)
-    header = _header(deck, spec_path, folders)
-    figures = _figures(header, draft, spec_path)
-    write_whole(spec_path, _text(header, draft, _spec_lines(draft, figures)))
+    origins: Mapping[Path, Origin] = {}
+    with ExitStack() as undo:
+        sizing = sizing_parameters(deck)
+        if lift or (lift is None and not sizing):
+            deck, origins, said = lifted_deck(deck, folders, undo)
+            files += [deck_path.parent / os.path.relpath(file, own.path.parent) for file in origins]
+            report, sizing = report + said, sizing_parameters(deck)
+        if not sizing:
+            raise InputError(
+                "no parameter of the deck sizes a device",
+                place=str(own.path),
+                remedy="use --lift, or write W={w1} in it",
+            )
+        left = [device.label for device in own.devices if is_test_bench(device)]
+        report += [f"not varied: {', '.join(left)} (load or test bench)"] if left else []
+        header = _header(deck, spec_path, folders)
+        try:
+            draft, figures, unfit = _tried(own, deck, sizing, header, spec_path)
+        except InputError as error:
+            raise InputError(error.problem, place=own_place(error.place, origins), remedy=error.remedy) from None
+        report += [f"not lifted: {_shown(note, own, deck_path)}" for note in (*own.notes, *unfit)]
+        write_whole(spec_path, _text(header, draft, _spec_lines(draft, figures)))
+        undo.pop_all()
     return InitialSpec(spec_path, tuple(files), tuple(report))
 
 
 def _shown(note: Note, deck: Deck, deck_path: Path) -> str:
     """A note whose file is named as the user names the deck."""
     return str(note).replace(f"{deck.path.parent}/", f"{deck_path.parent}/" if deck_path.parent != Path() else "", 1)
-
-
-def _refuse_existing(path: Path) -> None:
-    if path.exists():
-        raise InputError(
-            "the file exists already, and nothing is overwritten", place=str(path), remedy="name another with -o"
-        )
 
 
 # Folders.
@@ -145,70 +160,47 @@ def _outside_folders(deck: Path, allowed: tuple[Path, ...]) -> Iterator[Path]:
             return
 
 
-# Lifting.
-
-
-def _lifted(deck: Deck, folders: tuple[Path, ...]) -> tuple[Deck, list[Path], list[str]]:
-    """A new deck beside the old one, whose literal sizes are parameters; matched devices share theirs."""
-    matches = find_matches(deck)
-    bench = [device.label for device in deck.devices if is_test_bench(device)]
-    lifted = lift_literals(deck, matched=[match.devices for match in matches], bias=True, but=bench)
-    if not lifted.parameters:
-        return deck, [], ["no literal size to lift"]
-    names = {file: file.with_name(f"{file.stem}.lifted{file.suffix}") for file in lifted.files}
-    contents = {names[file]: _renamed(content, names) for file, content in lifted.files.items()}
-    for path in contents:
-        _refuse_existing(path)
-    for path, content in contents.items():
-        write_whole(path, content)
-    said = [
-        f"lifted {p.name} = {short_number(p.value)} ({', '.join('.'.join(use) for use in p.uses)})"
-        for p in lifted.parameters
-    ]
-    said += [f"matched: {match.kind.replace('_', ' ')} {', '.join(match.devices)}" for match in matches]
-    return read_deck(names[deck.path], allowed=folders), list(contents), said
-
-
-def _renamed(content: bytes, names: Mapping[Path, Path]) -> bytes:
-    """The includes of a lifted file lead to the lifted files."""
-    for old, new in names.items():
-        for quote in (b'"', b"'", b" ", b"/"):
-            for end in (b'"', b"'", b"\n", b"\r"):
-                content = content.replace(quote + old.name.encode() + end, quote + new.name.encode() + end)
-    return content
-
-
 # Analyses and measures.
 
 
-def _draft(deck: Deck, sizing: Mapping[str, Uses]) -> _Draft:
+def _draft(own: Deck, deck: Deck, sizing: Mapping[str, Uses], unfit: Collection[_Card]) -> _Draft:
+    """What the spec says: cards by the user's ``own`` deck, everything else by the lifted one."""
     draft = _Draft(variables=variable_entries(deck, sizing), biases=bias_hints(deck, sizing))
-    draft.analyses = {
-        card.name: card.command for card in deck.analyses if card.kind in ("op", "ac", "dc", "tran", "noise")
-    }
-    if not any(command.split()[0] == "op" for command in draft.analyses.values()):
-        draft.analyses["op"] = "op"
-    for card in deck.measures:
-        if card.analysis is not None:
-            draft.measures[card.name] = f"{{in: {card.analysis}, take: {_quoted(card.take)}}}"
-            draft.kinds[card.name] = None
-    for name, (analysis, kind, arguments) in _suggestions(deck, draft.analyses).items():
+    for analysis in own.analyses:
+        if analysis not in unfit:
+            draft.analyses[analysis.name] = _quoted(analysis.command)
+            draft.cards[_entry(analysis.name, draft.analyses[analysis.name])] = analysis
+    kinds = {card.name: card.kind for card in own.analyses if card not in unfit}
+    if "op" not in kinds.values():
+        draft.analyses["op"], kinds["op"] = _quoted("op"), "op"
+    for measure in own.measures:
+        if measure not in unfit:
+            name, analysis_name = _scalar(measure.name), _scalar(measure.analysis or measure.kind)
+            draft.measures[name] = f"{{in: {analysis_name}, take: {_quoted(measure.take)}}}"
+            draft.kinds[name] = None
+            draft.cards[_entry(name, draft.measures[name])] = measure
+    for name, (of, kind, arguments) in _suggestions(deck, kinds).items():
         if name not in draft.measures:
-            draft.measures[name] = f"{{in: {analysis}, kind: {kind}{arguments}}}"
+            draft.measures[name] = f"{{in: {of}, kind: {kind}{arguments}}}"
             draft.kinds[name] = kind
     return draft
 
 
 def _suggestions(deck: Deck, analyses: Mapping[str, str]) -> dict[str, tuple[str, str, str]]:
-    """Built-in measures that this deck can have: name -> (analysis, kind, further arguments)."""
+    """Built-in measures that this deck can have: name -> (analysis, kind, further arguments).
+
+    Args:
+        deck: the deck.
+        analyses: name -> kind.
+    """
     found: dict[str, tuple[str, str, str]] = {}
     out = next((net for net in OUTPUTS if net in deck.nets), None)
-    ac = next((name for name, command in analyses.items() if command.split()[0] == "ac"), None)
+    ac = next((name for name, kind in analyses.items() if kind == "ac"), None)
     if ac and out:
         found |= {
             k: (ac, k, f", node: {out}") for k in ("dc_gain", "unity_gain_frequency", "phase_margin", "bandwidth")
         }
-    op = next(name for name, command in analyses.items() if command.split()[0] == "op")
+    op = next(name for name, kind in analyses.items() if kind == "op")
     supply = _supply(deck)
     if supply:
         found["supply_current"] = (op, "supply_current", f", source: {supply}")
@@ -223,6 +215,11 @@ def _supply(deck: Deck) -> str | None:
     users = {net: sum(net in device.nodes for device in deck.devices) for net in sources if net}
     net = max(users, key=lambda name: users[name], default=None)
     return sources[net] if net is not None and users[net] > 1 else None
+
+
+def _scalar(word: str) -> str:
+    """A word of the deck as YAML takes it: bare where that is safe."""
+    return word if re.fullmatch(r"[a-z_]\w*", word, re.ASCII) else _quoted(word)
 
 
 def _quoted(text: str) -> str:
@@ -247,33 +244,88 @@ def _header(deck: Deck, spec_path: Path, folders: tuple[Path, ...]) -> list[str]
 
 def _text(header: list[str], draft: _Draft, specs: list[str]) -> str:
     def section(name: str, entries: Mapping[str, str]) -> list[str]:
-        return ["", f"{name}:", *(f"  {key}: {value}" for key, value in entries.items())]
+        return ["", f"{name}:", *(_entry(key, value) for key, value in entries.items())]
 
-    analyses = {name: _quoted(command) for name, command in draft.analyses.items()}
     lines = [*header, *section("variables", draft.variables), *(f"  # {hint}" for hint in draft.biases)]
-    lines += section("analyses", analyses)
+    lines += section("analyses", draft.analyses)
     return "\n".join([*lines, *section("measures", draft.measures), "", "specs:", *specs, ""])
 
 
-def _figures(header: list[str], draft: _Draft, spec_path: Path) -> dict[str, float]:
-    """What every measure gives at the deck's own sizing: a trial spec is run once, from a file that is then gone."""
-    specs = [f"  {name}: {{goal: maximize, scale: 1}}" for name in draft.measures]
+def _entry(key: str, value: str) -> str:
+    return f"  {key}: {value}"
+
+
+def _tried(
+    own: Deck, deck: Deck, sizing: Mapping[str, Uses], header: list[str], spec_path: Path
+) -> tuple[_Draft, Mapping[str, float], list[Note]]:
+    """The draft, what its measures give at the deck's own sizing, and the cards that a spec cannot hold.
+
+    Raises:
+        InputError: it gives no figures.
+    """
+    unfit: dict[_Card, Note] = {}
+    while True:
+        draft = _draft(own, deck, sizing, unfit)
+        try:
+            return draft, _figures(header, draft, spec_path, own), list(unfit.values())
+        except _UnfitError as error:
+            unfit[error.card] = Note(error.card.place, _as_command(error.card), error.reason)
+
+
+def _as_command(card: _Card) -> str:
+    return card.command if isinstance(card, AnalysisCard) else f"meas {card.kind} {card.name} {card.take}"
+
+
+def _figures(header: list[str], draft: _Draft, spec_path: Path, own: Deck) -> Mapping[str, float]:
+    """What every measure gives at the deck's own sizing: a trial spec is run once, from a file that is then gone.
+
+    Raises:
+        _UnfitError: a spec cannot hold a card.
+        InputError: the deck gives no figures, for whatever reason.
+    """
+    specs = [_entry(name, "{goal: maximize, scale: 1}") for name in draft.measures]
     if not specs:
         raise InputError(
-            "nothing can be measured: the deck has no analyses", place=str(spec_path), remedy="add one, as .ac"
+            "nothing can be measured: the deck has no analyses", place=str(own.path), remedy="add one, as .ac"
         )
+    text = _text(header, draft, specs)
     with tempfile.NamedTemporaryFile(
         "w", dir=spec_path.parent, prefix=".sizewise-", suffix=".yaml", delete=False
     ) as file:
-        file.write(_text(header, draft, specs))
+        file.write(text)
     try:
         with CircuitProblem(read_spec(Path(file.name)), limit_seconds=600.0) as problem:
-            answer: Evaluation | EvaluationError = problem.evaluate(start_of(problem), "", 0)
+            return _start_figures(problem)
+    except InputError as error:
+        trial, _, number = (error.place or "").rpartition(":")
+        if Path(trial).name != Path(file.name).name:
+            raise
+        card = draft.cards.get(text.splitlines()[int(number) - 1])
+        if card is None:
+            raise InputError(error.problem, place=str(own.path), remedy=error.remedy) from None
+        raise _UnfitError(card, f"{error.problem}; {error.remedy}" if error.remedy else error.problem) from None
     except EvaluationError as error:
-        answer = error
+        raise InputError(
+            f"at its own sizing {error.problem}",
+            place=str(own.path),
+            remedy="make the deck run in ngspice first: look at its bias and at its analyses",
+        ) from None
     finally:
         os.unlink(file.name)
-    return dict(answer.metrics) if isinstance(answer, Evaluation) else {}
+
+
+def _start_figures(problem: CircuitProblem) -> Mapping[str, float]:
+    """The metrics at the deck's own sizing.
+
+    Raises:
+        EvaluationError: there are none.
+    """
+    start = start_of(problem)
+    metrics = problem.evaluate(start, "", 0).metrics
+    if all(math.isnan(value) for value in metrics.values()):
+        notes = problem.read(start, {})[""].notes
+        raise EvaluationError("no measure gives a figure: " + "; ".join(f"{name}: {notes[name]}" for name in notes))
+    return metrics
 
 
 def _spec_lines(draft: _Draft, figures: Mapping[str, float]) -> list[str]:
@@ -293,11 +345,7 @@ def _spec_lines(draft: _Draft, figures: Mapping[str, float]) -> list[str]:
             lines.append(f"  {name}: {{{side}: {bound}{note}}}  # today {engineering(value, unit)}")
             active += 1
     if not active:
-        first = next((i for i, line in enumerate(lines) if "min or max" in line), None)
-        if first is None:
-            raise InputError(
-                "no measure gives a figure at the deck's own sizing", remedy="make the deck run in ngspice first"
-            )
+        first = next(i for i, line in enumerate(lines) if "min or max" in line)
         lines[first] = lines[first].replace("  # ", "  ", 1)
     return lines
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from automl_core.errors import InputError
 from automl_core.nearest import did_you_mean
 from circuits.measures import KINDS
+from circuits.netlist import COMPUTED
 from circuits.numbers import parse_number
 
 __all__ = ["AnalysisEntry", "Document", "MeasureEntry", "SimulatorEntry", "SpecEntry", "VariableEntry", "keys_beside"]
@@ -37,6 +38,8 @@ def _whole(text: Any) -> bool:
 
 Number = Annotated[float, BeforeValidator(_number)]
 Flag = Annotated[bool, BeforeValidator(_whole)]
+Phrase = Annotated[str, AfterValidator(str.lower)]
+"""ngspice lowers the case of a deck's cards, but not of commands, where it knows neither ``DEC`` nor ``v(OUT)``."""
 
 
 class _Entry(BaseModel):
@@ -85,7 +88,7 @@ class AnalysisEntry(_Entry):
         if kind not in _ANALYSES or re.search(r"[;\n`$]", run):
             raise ValueError(f"{run!r} is not an analysis; known are {', '.join(_ANALYSES)}, as in 'ac dec 20 1 10G'")
         _check_sweep(run, kind, words)
-        return run
+        return run.lower()
 
 
 def _check_sweep(run: str, kind: str, words: list[str]) -> None:
@@ -124,7 +127,7 @@ class MeasureEntry(_Entry):
     model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
 
     analysis: str = Field(alias="in")
-    take: str | None = None
+    take: Phrase | None = None
     kind: str | None = None
 
     @model_validator(mode="after")
@@ -133,6 +136,11 @@ class MeasureEntry(_Entry):
             raise ValueError("a measure has either `take` (ngspice's measure language) or `kind` (a built-in)")
         if self.take is not None and self.model_extra:
             raise ValueError(f"`take` stands alone, without {', '.join(map(repr, self.model_extra))}")
+        if self.take is not None and COMPUTED.search(self.take):
+            raise ValueError(
+                f"{self.take!r} is computed, which is not supported (`meas` as a command knows no param= and no "
+                "par()); take what it is computed from, each as a measure"
+            )
         if self.kind is not None and self.kind not in KINDS:
             hint = did_you_mean(self.kind, KINDS, "the built-in measures")
             raise ValueError(f"there is no built-in measure {self.kind!r}; {hint}")

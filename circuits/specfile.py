@@ -20,6 +20,7 @@ from automl_core.nearest import did_you_mean
 from automl_core.specs import Spec, Specs
 from automl_core.validation import explained
 from circuits.bench import Analysis, Measure
+from circuits.gate import checked
 from circuits.measures import KINDS
 from circuits.numbers import number_warning
 from circuits.spec_entries import NAME, Document, MeasureEntry, SimulatorEntry, SpecEntry, VariableEntry, keys_beside
@@ -28,6 +29,7 @@ from circuits.units import check_unit
 __all__ = ["SpecFile", "circuit_name", "read_spec"]
 
 _Made = TypeVar("_Made")
+_KINDS_OF_MEAS = ("ac", "dc", "tran")
 
 
 @dataclass(frozen=True)
@@ -171,10 +173,12 @@ class _Checker:
     def analyses(self) -> tuple[tuple[str, Analysis], ...]:
         if not self._document.analyses:
             raise self._refuse("there are no analyses", "analyses", remedy="add one, as in `ac: ac dec 20 1 1G`")
-        return tuple(
-            (self.bench_of(name), Analysis(name, entry.run, tuple(entry.stimulus.items())))
-            for name, entry in self._document.analyses.items()
-        )
+        return tuple((self.bench_of(name), self._analysis(name)) for name in self._document.analyses)
+
+    def _analysis(self, name: str) -> Analysis:
+        entry = self._document.analyses[name]
+        run = self._located(lambda: checked(entry.run, f"the analysis {name!r}"), "analyses", name)
+        return Analysis(name, run, tuple(entry.stimulus.items()))
 
     def measures(self) -> tuple[tuple[str, Measure], ...]:
         return tuple(self._measure(name, entry) for name, entry in self._document.measures.items())
@@ -187,6 +191,8 @@ class _Checker:
         self._known_analysis(entry.analysis, name)
         bench = self.bench_of(entry.analysis)
         arguments = self._arguments(name, entry)
+        if entry.take is not None:
+            self._check_take(name, entry.analysis, entry.take)
         if entry.kind is not None:
             for other in KINDS[entry.kind].other_analyses(arguments):
                 self._known_analysis(other, name)
@@ -197,6 +203,16 @@ class _Checker:
                         remedy="run both on one bench",
                     )
         return bench, Measure(name, entry.analysis, entry.take, entry.kind, arguments)
+
+    def _check_take(self, name: str, analysis: str, take: str) -> None:
+        kind = self._document.analyses[analysis].run.split()[0]
+        if kind not in _KINDS_OF_MEAS:
+            raise self._refuse(
+                f"measure {name!r}: `meas` reads no {kind} analysis, and {analysis!r} is one",
+                *("measures", name),
+                remedy="use a built-in `kind:` there",
+            )
+        self._located(lambda: checked(take, f"the measure {name!r}"), "measures", name)
 
     def _known_analysis(self, analysis: str, measure: str) -> None:
         if analysis not in self._document.analyses:

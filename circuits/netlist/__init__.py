@@ -10,7 +10,7 @@ Lines become scopes, scopes become devices: ``deck_lines`` -> ``includes`` -> ``
 """
 
 from circuits.netlist.alteration import Alteration, alter_targets
-from circuits.netlist.control_block import AnalysisCard, MeasureCard, Note
+from circuits.netlist.control_block import COMPUTED, AnalysisCard, MeasureCard, Note
 from circuits.netlist.deck import Deck, Parameter, read_deck
 from circuits.netlist.editing import LiftedLiteral, LiftedLiterals, difference, lift_literals, with_values
 from circuits.netlist.expressions import parse_expression
@@ -19,6 +19,7 @@ from circuits.netlist.includes import Include, OutsideError
 from circuits.netlist.instances import Device
 
 __all__ = [
+    "COMPUTED",
     "Alteration",
     "AnalysisCard",
     "Deck",

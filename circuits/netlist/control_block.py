@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 
 from circuits.netlist.deck_lines import Line
 
-__all__ = ["ANALYSIS_KINDS", "AnalysisCard", "Lifted", "MeasureCard", "Note", "lift"]
+__all__ = ["ANALYSIS_KINDS", "COMPUTED", "AnalysisCard", "Lifted", "MeasureCard", "Note", "lift"]
 
 ANALYSIS_KINDS = frozenset({"op", "ac", "dc", "tran", "noise", "tf", "sens", "pz", "disto", "sp", "pss"})
+COMPUTED = re.compile(r"\bpar(?:am\s*=|\s*\()")
+"""``param='a*b'`` and ``par('v(a)*i(b)')``, of which ngspice computes cards and no commands; in lower case."""
 _MEASURE_WORDS = frozenset({"meas", "measure"})
 _SILENT = frozenset({"reset", "destroy", "unset", "setplot", "set", "save", "plot", "gnuplot", "hardcopy", "display"})
 _FIRST_WORDS = re.compile(r"(\S+)\s+(\S+)\s+(\S+)\s*(.*)$", re.DOTALL)
@@ -102,12 +104,12 @@ class _Lifting:
         return self.result
 
     def analysis(self, line: Line, text: str) -> None:
-        command = self._settle(line, " ".join(text.split()))
+        command = self._settle(line, _lowered(text))
         if command is None:
             self.note(line, "an expression in it has no value at the start; give the analysis in the spec")
             return
-        kind = command.split(None, 1)[0].lower()
-        known = next((card for card in self.result.analyses if card.command.lower() == command.lower()), None)
+        kind = command.split(None, 1)[0]
+        known = next((card for card in self.result.analyses if card.command == command), None)
         if known is None:
             number = 1 + sum(card.kind == kind for card in self.result.analyses)
             name = kind if number == 1 else f"{kind}_{number}"
@@ -120,14 +122,19 @@ class _Lifting:
         if match is None or not match[4]:
             self.note(line, "the measure is incomplete")
             return
-        take = self._settle(line, " ".join(match[4].split()))
+        take = self._settle(line, _lowered(match[4]))
         if take is None:
-            self.note(line, "an expression in it has no value at the start; give the measure in the spec")
+            self.note(line, "an expression in it has no value before the run, and `meas` takes numbers; write one")
             return
         kind, name = match[2].lower(), match[3].lower()
         analysis = self._latest.get(kind)
         self.result.measures = [card for card in self.result.measures if card.name != name]
         self.result.measures.append(MeasureCard(name, kind, analysis.name if analysis else None, take, line.place))
+
+
+def _lowered(text: str) -> str:
+    """A card as ngspice reads it: in lower case. Commands it takes as they are written, and knows no ``DEC``."""
+    return " ".join(text.lower().split())
 
 
 def lift(cards: Iterable[Line], commands: Iterable[Line], settle: Callable[[Line, str], str | None]) -> Lifted:

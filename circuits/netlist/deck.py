@@ -23,7 +23,7 @@ from automl_core.errors import InputError
 from automl_core.nearest import did_you_mean
 from circuits.netlist import flattening
 from circuits.netlist.assignments import Assignment
-from circuits.netlist.control_block import AnalysisCard, Lifted, MeasureCard, Note, lift
+from circuits.netlist.control_block import COMPUTED, AnalysisCard, Lifted, MeasureCard, Note, lift
 from circuits.netlist.deck_lines import Line, read_text
 from circuits.netlist.environments import Environment, root_environment
 from circuits.netlist.expressions import parse_expression
@@ -279,8 +279,8 @@ def _settled(text: str, environment: Environment) -> str | None:
         missing = missing or number is None
         return "" if number is None else format_number(number)
 
-    if re.search(r"\bparam\s*=", text, re.IGNORECASE):
-        return text
+    if COMPUTED.search(text):
+        return text  # a spec says that it is not supported
     settled = _GROUP.sub(value, text)
     return None if missing else settled
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,8 +55,7 @@ def with_values(
     for include in deck.includes if moved else ():
         path = _include_from(include, moved or {}, deck.path)
         if path is not None:
-            text = os.fsencode(f'"{path}"').decode("latin-1")
-            changes.setdefault(include.line.file, []).extend(_edits(include.line, *include.span, text))
+            changes.setdefault(include.line.file, []).extend(_naming(include, path))
     return {file: _edited(file, edits) for file, edits in changes.items()}
 
 
@@ -71,6 +70,11 @@ def _include_from(include: Include, moved: Mapping[Path, Path], deck: Path) -> s
     candidates = (Path(os.path.normpath(base.parent / include.name)) for base in (here, moved[deck]))
     leads_to = next((candidate for candidate in candidates if candidate in there), None)
     return None if leads_to == target else os.path.relpath(target, here.parent)
+
+
+def _naming(include: Include, path: str) -> list[tuple[int, int, str]]:
+    """Replacements that make an include name another path."""
+    return _edits(include.line, *include.span, os.fsencode(f'"{path}"').decode("latin-1"))
 
 
 def _edits(line: Line, start: int, end: int, text: str) -> list[tuple[int, int, str]]:
@@ -142,7 +146,12 @@ class _Site:
 
 
 def lift_literals(
-    deck: Deck, *, matched: Sequence[Sequence[str]] = (), bias: bool = False, but: Collection[str] = ()
+    deck: Deck,
+    *,
+    matched: Sequence[Sequence[str]] = (),
+    bias: bool = False,
+    but: Collection[str] = (),
+    renamed: Callable[[Path], Path] | None = None,
 ) -> LiftedLiterals:
     """Lift the literal sizes of instances into ``.param`` lines of a new deck.
 
@@ -154,6 +163,10 @@ def lift_literals(
         matched: groups of device labels; where all members of a group have the same literal, they share a parameter.
         bias: lift the dc value of current sources too.
         but: labels of devices to leave alone.
+        renamed: where a changed file will be written, so that includes lead there; by default in its old place.
+
+    Raises:
+        InputError: a file outside the deck's folder includes one that changes, and would have to change too.
     """
     sites = _sites([device for device in deck.devices if device.label not in but], deck.path.parent, bias=bias)
     taken = {parameter.name for parameter in deck.parameters} | BUILT_IN_FUNCTIONS
@@ -170,9 +183,37 @@ def lift_literals(
         for site in members:
             line = site.device.card.line
             changes.setdefault(line.file, []).extend(_edits(line, site.value.start, site.value.end, f"{{{name}}}"))
+    if renamed is not None:
+        _redirect_includes(deck, changes, renamed)
     texts = {file: _edited(file, edits) for file, edits in changes.items()}
     texts[deck.path] = _with_parameters(texts[deck.path], lifted)
     return LiftedLiterals(texts, tuple(lifted))
+
+
+def _redirect_includes(
+    deck: Deck, changes: dict[Path, list[tuple[int, int, str]]], renamed: Callable[[Path], Path]
+) -> None:
+    """Add the changes by which includes lead to the renamed files; who includes one is renamed with it.
+
+    Raises:
+        InputError: who includes one lies outside the deck's folder.
+    """
+    while wider := [each for each in deck.includes if each.file in changes and each.line.file not in changes]:
+        for include in wider:
+            if not include.line.file.is_relative_to(deck.path.parent):
+                raise InputError(
+                    f"{include.file} holds sizes to lift, but is included from outside the deck's folder",
+                    place=include.place,
+                    remedy="copy this file into the deck's folder",
+                )
+            changes.setdefault(include.line.file, [])
+    edits: dict[Path, dict[tuple[int, int, str], None]] = {}  # a file that is read twice has its includes twice
+    for include in deck.includes:
+        if include.file in changes:
+            name = os.path.relpath(renamed(include.file), renamed(include.line.file).parent)
+            edits.setdefault(include.line.file, {}).update(dict.fromkeys(_naming(include, name)))
+    for file, found in edits.items():
+        changes[file].extend(found)
 
 
 def _sites(devices: Iterable[Device], folder: Path, *, bias: bool) -> list[_Site]:

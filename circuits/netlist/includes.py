@@ -49,6 +49,11 @@ class Include:
     name: str = field(compare=False)
     span: tuple[int, int] = field(compare=False)
 
+    @property
+    def place(self) -> str:
+        """``file:line`` of the line that asks for it."""
+        return self.line.place
+
 
 @dataclass
 class Includes:

@@ -17,16 +17,22 @@ def batch(folder: Path, lines: Sequence[str], commands: Sequence[str], *argument
     """Standard output and error of a deck with a ``.control`` block of ``commands``."""
     settings = ["set num_threads=1", "set ng_nomodcheck", "set numdgt=16"]
     body = [line for line in lines if line.strip().lower() != ".end"]
+    return plain_batch(folder, "\n".join([*body, ".control", *settings, *commands, ".endc", ".end", ""]), *arguments)
+
+
+def plain_batch(folder: Path, text: str, *arguments: str) -> str:
+    """Standard output and error of a deck as it is."""
     deck = folder / "run_by_the_test.cir"
-    deck.write_text("\n".join([*body, ".control", *settings, *commands, ".endc", ".end", ""]))
+    deck.write_text(text)
     command = ["ngspice", "-n", *arguments, "-b", deck.name]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=30, check=False)
     return result.stdout + result.stderr
 
 
 def printed(output: str) -> dict[str, float]:
-    """The figures that ``print`` wrote, by name: ``v(a) = 1.0e+00``."""
-    return {match[1]: float(match[2]) for match in re.finditer(r"^(\S+) = (\S+)\s*$", output, re.MULTILINE)}
+    """The figures that ``print`` and ``meas`` wrote, by name: ``v(a) = 1.0e+00``, ``bw   =  1.5e+05 targ= ...``."""
+    found = re.finditer(r"^(\S+) += +(\S+)(?:\s*| (?:targ|at|from)=.*)$", output, re.MULTILINE)
+    return {match[1]: float(match[2]) for match in found}
 
 
 def figures(output: str) -> list[str]:

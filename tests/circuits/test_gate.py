@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from automl_core.errors import InputError
 from circuits.bench import Analysis, Bench
 from circuits.gate import checked, flattened
+from tests.circuits.deck_runs import batch, needs_ngspice, printed
 
 
 def _bench(*lines: str, **changes: object) -> Bench:
@@ -36,14 +39,29 @@ def test_a_phrase_that_does_more_than_one_thing_is_refused(phrase: str) -> None:
     "phrase",
     [
         "max vdb(out)",
-        "trig v(in) val='0.5*1.8' rise=1 targ v(x1.out) val=0.9 fall=last",
+        "trig v(in) val=-0.9 rise=1 targ v(x1.out) val=0.9 fall=last",
         "find @m.x1.m1[gm] at=1e-6",
         "dc vin -1 1 0.1 temp -40 125 55",
-        "param='a**2 + {b}' from=10n to=20n",
     ],
 )
 def test_what_measures_are_written_with_passes(phrase: str) -> None:
     assert checked(phrase, "a measure") == phrase
+
+
+@pytest.mark.parametrize("phrase", ["find v(b) at='1k*2'", "when v(out)={half}", "param='a**2'", "dc v1 0 'top' 1"])
+def test_expressions_which_commands_do_not_compute_are_refused(phrase: str) -> None:
+    """Some, ngspice would read by halves: see the next test."""
+    with pytest.raises(InputError, match="a measure holds ") as caught:
+        checked(phrase, "a measure")
+    assert "numbers" in caught.value.remedy
+
+
+@needs_ngspice
+def test_ngspice_reads_an_expression_in_a_command_by_halves(tmp_path: Path) -> None:
+    """A card ``at='0.2*2'`` is 0.4; in a command it is 0.2."""
+    lines = ["t", "v1 a 0 0", "r1 a 0 1"]
+    said = batch(tmp_path, lines, ["dc v1 0 1 0.1", "meas dc x find v(a) at='0.2*2'", "meas dc y find v(a) at=0.4"])
+    assert printed(said) == pytest.approx({"x": 0.2, "y": 0.4})
 
 
 def test_a_phrase_longer_than_a_line_of_ngspice_is_refused() -> None:

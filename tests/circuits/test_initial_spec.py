@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,10 @@ from circuits.initial_variables import sizing_parameters, variable_entries
 from circuits.netlist import read_deck
 from circuits.numbers import parse_number
 from circuits.problem import CircuitProblem
+from circuits.signoff import control_block, read_printed
 from circuits.specfile import SpecFile, read_spec
+from tests.circuits.deck_runs import plain_batch, printed
+from tests.circuits.ngspice_runs import run_ngspice
 
 MODELS = ".model n nmos level=1 vto=0.45 kp=250u lambda=0.1\n.model p pmos level=1 vto=-0.45 kp=80u lambda=0.15\n"
 OTA = f"""five transistors
@@ -239,6 +243,7 @@ def test_nothing_is_overwritten(tmp_path: Path, taken: str) -> None:
     with pytest.raises(InputError, match="exists already") as caught:
         _written(deck)
     assert caught.value.place == str(tmp_path / taken)
+    assert {"amp.yaml": "with -o", "amp.lifted.cir": "sizewise init amp.lifted.cir"}[taken] in caught.value.remedy
     assert (tmp_path / taken).read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["amp.cir", taken])
 
@@ -288,9 +293,70 @@ def test_folders_allowed_beforehand_are_not_asked_for(tmp_path: Path) -> None:
 
 def test_a_deck_that_gives_no_figures_is_refused(tmp_path: Path) -> None:
     deck = _deck(tmp_path, STAGE.replace(".ac dec 10 1k 1g\n", "").replace("vdd vdd 0 1.8", "vdd vdd 0 {1/(rload-3k)}"))
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"refuses 'vdd vdd 0 {1/\(rload-3k\)}': .*inf") as caught:
         _written(deck)
+    assert caught.value.place == f"{deck}:3"
     assert [path.name for path in tmp_path.iterdir()] == ["amp.cir"]
+
+
+def test_a_deck_that_fails_says_why_in_ngspices_words_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Two sources at odds: no operating point. Once it is corrected, the same command works."""
+    deck = _deck(tmp_path, OTA.replace(".ac dec", "vodd vdd 0 1.7\n.ac dec"))
+    with pytest.raises(
+        InputError, match=r"at its own sizing ac gave no result: .*singular matrix.*vdd#branch"
+    ) as caught:
+        _written(deck)
+    assert caught.value.place == str(deck) and "bias" in caught.value.remedy
+    assert [path.name for path in tmp_path.iterdir()] == ["amp.cir"]
+    deck.write_text(OTA)
+    assert _written(deck).files == (tmp_path / "amp.yaml", tmp_path / "amp.lifted.cir")
+
+
+def test_a_line_that_ngspice_refuses_is_named_by_the_users_own_number(tmp_path: Path) -> None:
+    """The lifted deck has a ``.param`` line for every literal above it, and is gone."""
+    text = OTA.replace("cl out 0 1p", "cl out 0 1p\nd1 out 0 dio area=bad")
+    deck = _deck(tmp_path, text.replace(".ac dec", ".model dio d\n.ac dec"))
+    with pytest.raises(InputError) as caught:
+        _written(deck)
+    assert caught.value.place == f"{deck}:{text.splitlines().index('d1 out 0 dio area=bad') + 1}"
+    assert [path.name for path in tmp_path.iterdir()] == ["amp.cir"]
+
+
+def test_measures_without_a_figure_say_why(tmp_path: Path) -> None:
+    text = "t\n.param r1=1k\ni1 0 a 1m\nr1 a 0 {r1}\n.tran 1n 1u\n.meas tran late when v(a)=3\n.end\n"
+    with pytest.raises(InputError, match=r"no measure gives a figure: late: .*out of interval"):
+        _written(_deck(tmp_path, text))
+    assert [path.name for path in tmp_path.iterdir()] == ["amp.cir"]
+
+
+UNFIT = {
+    ".tran 10u": "needs a step and a stop time above 0",
+    ".tf v(out) vdd": "is not an analysis; known are op, ac",
+    ".meas op vo find v(out)": "`meas` reads no op analysis",
+    ".meas noise nn max v(out)": "the unknown analysis 'noise'",
+    ".meas tran slew max v(out)": "the unknown analysis 'tran'",
+    ".meas ac 3m1 max vdb(out)": "'3m1' is no name for a metric",
+    ".meas ac a:b max vdb(out)": "'a:b' is no name for a metric",
+    ".meas ac far max vdb(nowhere)": "uses the net 'nowhere'",
+    ".meas ac wrong max vdb(out)|2": "holds '|'",
+    ".meas ac gbw param='peak*far'": "computed, which is not supported",
+    ".meas ac p max par('v(out)*i(vdd)')": "computed, which is not supported",
+    ".meas ac edge when vdb(out)='peak-3'": "no value before the run, and `meas` takes numbers",
+    ".meas ac none": "incomplete",
+}
+
+
+def test_a_card_that_a_spec_cannot_hold_is_left_out_and_told_with_its_line(tmp_path: Path) -> None:
+    text = OTA.replace(".end\n", "\n".join([*UNFIT, ".meas ac peak max vdb(out)", ".end", ""]))
+    deck = _deck(tmp_path, text)
+    written = _written(deck)
+    for card, reason in UNFIT.items():
+        place = f"{deck}:{text.splitlines().index(card) + 1}: "
+        assert [line for line in written.report if place in line and reason in line], (card, written.report)
+    assert len([line for line in written.report if line.startswith("not lifted")]) == len(UNFIT)
+    spec = read_spec(written.spec)
+    assert [analysis.name for _, analysis in spec.analyses] == ["ac", "op"]
+    assert [measure.name for _, measure in spec.measures if measure.take] == ["peak"]
 
 
 def test_numbers_in_the_file_are_those_of_spice(ota: InitialSpec) -> None:
@@ -341,3 +407,54 @@ def test_a_bias_voltage_is_pointed_out_and_its_line_works_once_uncommented(tmp_p
             problem.evaluate({**start, "dc_vcas": volts}, "", 0).metrics["dc_gain"] for volts in (start["dc_vcas"], 0.8)
         ]
         assert abs(gains[0] - gains[1]) > 0.1, "the bias reaches the cascode's gate"
+
+
+UPPER = """AN RC IN UPPER CASE
+.PARAM RR=1K CC=1N
+VIN IN 0 DC 1 AC 1 PULSE(0 1 0 1N 1N 5U 10U)
+R1 IN OUT {RR}
+C1 OUT 0 {CC}
+.SAVE ALL
+"""
+UPPER_CARDS = {
+    "bw": ".AC DEC 10 10 100MEG\n.MEAS AC BW WHEN VDB(OUT)=-3 FALL=1\n",
+    "rise": ".TRAN 10N 5U UIC\n.MEAS TRAN RISE TRIG V(OUT) VAL=0.1 RISE=1 TARG V(OUT) VAL=0.9 RISE=LAST\n",
+    "half": ".DC VIN 0 1 0.1\n.MEAS DC HALF FIND V(OUT) AT=0.5\n",
+}
+
+
+def test_a_deck_in_upper_case_measures_what_plain_ngspice_measures(tmp_path: Path) -> None:
+    """Cards know no case, commands do. Plain ngspice gets an analysis at a time: of several it drops the measures."""
+    path = _written(_deck(tmp_path, UPPER + "".join(UPPER_CARDS.values()) + ".END\n")).spec
+    spec = read_spec(path)
+    kinds = {measure.name: measure.kind for _, measure in spec.measures}
+    assert kinds["dc_gain"] == "dc_gain" and kinds["supply_current"] == "supply_current", "suggested all the same"
+    with CircuitProblem(spec) as problem:
+        start = problem.space.start
+        assert start is not None
+        metrics = problem.evaluate(start, "", 0).metrics
+    block = control_block([a for _, a in spec.analyses], [m for _, m in spec.measures], ["vin"])
+    signed = read_printed(run_ngspice(UPPER.partition("\n")[2], block, tmp_path))
+    for name, cards in UPPER_CARDS.items():
+        own = printed(plain_batch(tmp_path, UPPER + cards + ".END\n"))[name]
+        assert metrics[name] == pytest.approx(own, rel=1e-5) and signed[name] == pytest.approx(own, rel=1e-5)
+    assert metrics["bandwidth"] == pytest.approx(1 / (2 * math.pi * 1e3 * 1e-9), rel=1e-3)
+
+
+def test_a_spec_in_upper_case_runs(tmp_path: Path) -> None:
+    (tmp_path / "amp.cir").write_text(UPPER + ".END\n")
+    (tmp_path / "amp.yaml").write_text("""netlist: amp.cir
+variables: {RR: {min: 100, max: 10K}}
+analyses: {ac: AC DEC 10 10 100MEG, noise: NOISE V(OUT) VIN DEC 100 10 100MEG, op: OP}
+measures:
+  level: {in: ac, take: FIND VDB(OUT) AT=1MEG}
+  noise: {in: noise, kind: output_noise}
+  input: {in: op, kind: voltage, node: IN}
+specs: {level: {min: -100}}
+""")
+    with CircuitProblem(read_spec(tmp_path / "amp.yaml")) as problem:
+        metrics = problem.evaluate({"rr": 1e3}, "", 0).metrics
+    w = 2 * math.pi * 1e6 * 1e3 * 1e-9
+    assert metrics["level"] == pytest.approx(-10 * math.log10(1 + w * w), abs=0.01)
+    assert metrics["noise"] == pytest.approx(math.sqrt(1.380649e-23 * 300.15 / 1e-9), rel=0.02), "kT/C"
+    assert metrics["input"] == 1.0

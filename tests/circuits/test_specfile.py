@@ -76,7 +76,7 @@ def test_the_simulator_keeps_its_settings_as_written(good: SpecFile) -> None:
 def test_analyses_and_measures_keep_the_order_of_the_file(good: SpecFile) -> None:
     assert [(analysis.name, analysis.command, analysis.stimulus) for _, analysis in good.analyses] == [
         ("op", "op", ()),
-        ("ac", "ac dec 20 1 10G", ()),
+        ("ac", "ac dec 20 1 10g", ()),  # a command is case-sensitive, a card is not
         ("supply", "ac dec 1 1 10", (("vdd", 1.0), ("vin", -0.5))),
     ]
     assert [(measure.name, measure.analysis, measure.kind, measure.take) for _, measure in good.measures] == [
@@ -145,6 +145,12 @@ WRONG = [
     ("vin: -500m", "vin: half", 11, "'half' is not a SPICE number", None),
     ("in: ac, take", "in: acc, take", 13, "unknown analysis 'acc'", "'ac'"),
     ("in: ac, take", "take", 13, "'in' of 'gain' is missing", "add `in:`"),
+    ('in: ac, take: "max vdb(out)"', "in: op, take: max v(out)", 13, "`meas` reads no op analysis", "built-in"),
+    ("max vdb(out)", "max vdb(out); quit", 13, "holds ';'", "one plain command"),
+    ("max vdb(out)", "when vdb(out)='2*3'", 13, 'holds "\'"', "write one plain command"),
+    ("max vdb(out)", "PARAM = 'a*b'", 13, "not supported", "each as a measure"),
+    ("max vdb(out)", "max par(v(a)*v(b))", 13, "not supported", "each as a measure"),
+    ("dec 20 1 10G", "dec 20 {f} 10G", 10, "the analysis 'ac' holds '{}'", "numbers"),
     ('take: "max vdb(out)"', "node: out", 13, "either `take`", None),
     ('take: "max vdb(out)"', 'take: "max vdb(out)", kind: dc_gain', 13, "either `take`", None),
     ('take: "max vdb(out)"', 'take: "max vdb(out)", node: out', 13, "`take` stands alone, without 'node'", None),

@@ -487,7 +487,7 @@ set ngbehavior=hsa
     ]
     assert [(card.name, card.analysis, card.take) for card in deck.measures] == [
         ("gain", "ac", "max vdb(a)"),
-        ("rise", "tran", "TRIG v(a) VAL=0.1 RISE=1 TARG v(a) VAL=100m RISE=1"),
+        ("rise", "tran", "trig v(a) val=0.1 rise=1 targ v(a) val=100m rise=1"),
         ("peak", "ac_2", "max vdb(a)"),
         ("slow", "tran", "find v(a) at=5n"),
     ]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from automl_core.errors import InputError
 from circuits.netlist import read_deck
 from circuits.netlist.editing import difference, lift_literals, with_values
-from tests.circuits.deck_runs import batch, figures, needs_ngspice
+from tests.circuits.deck_runs import batch, figures, needs_ngspice, printed
 
 DECK = (
     "title \xe9 $ 1u\r\n"
@@ -162,3 +162,58 @@ def test_a_line_in_a_subcircuit_is_lifted_once(tmp_path: Path) -> None:
     assert [item.name for item in lift_literals(deck, bias=True).parameters] == [*names, "dc_i1"]
     path.write_bytes(lift_literals(deck).files[path])
     assert read_deck(path).device("x2.m1").values == {"w": 1e-6, "l": 1e-6}
+
+
+INCLUDES = [
+    b".include core.inc",
+    b".include core.inc  ",
+    b".include\tcore.inc\t$ the amplifier",
+    b".INC 'core.inc' ; the amplifier",
+    b'.include "core.inc"\r',
+    b".include ./sub/../core.inc",
+    b".lib core.lib tt $ a corner",
+]
+
+
+@needs_ngspice
+@pytest.mark.parametrize("include", INCLUDES)
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_includes_lead_to_the_lifted_files(tmp_path: Path, include: bytes, end: bytes) -> None:
+    """However they are written, and to no namesake; who includes a lifted file is lifted too."""
+    core = b"m1 a a 0 0 n w=1u l=2u\n.model n nmos\n"
+    files = {"amp.cir": b"t\nv1 a 0 1\n.include between.inc\n.include other/core.inc\n" + include + end}
+    files |= {"core.inc": core, "core.lib": b".lib tt\n" + core + b".endl\n"}
+    files |= {"between.inc": b"r1 a 0 {rr}\n.include last.inc", "last.inc": b"c1 a 0 1p\n"}
+    files["other/core.inc"] = b".param rr=1k\n"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "sub").mkdir()
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    lifted = lift_literals(read_deck(tmp_path / "amp.cir"), renamed=lambda file: file.with_name(f"new_{file.name}"))
+    for file, content in lifted.files.items():
+        file.with_name(f"new_{file.name}").write_bytes(content)
+    read = "core.lib" if b".lib" in include else "core.inc"
+    assert {file.name for file in lifted.files} == {"amp.cir", "between.inc", "last.inc", read}
+    deck = read_deck(tmp_path / "new_amp.cir")
+    names = ["new_between.inc", "new_last.inc", "core.inc", f"new_{read}"]
+    assert [each.file.name for each in deck.includes] == names
+    assert deck.device("m1").parameters == {"w": "{w_m1}", "l": "{l_m1}"}
+    assert deck.device("m1").values == {"w": 1e-6, "l": 2e-6}
+    new = (tmp_path / "new_amp.cir").read_bytes()
+    assert include.replace(b"./sub/../", b"").replace(b"core.", b"new_core.") in new
+    said = printed(batch(tmp_path, new.decode().split("\n"), ["op", "print @m1[w] @m1[l] @r1[resistance]"]))
+    assert said == pytest.approx({"@m1[w]": 1e-6, "@m1[l]": 2e-6, "@r1[resistance]": 1e3}), "by ngspice's own reading"
+
+
+def test_an_include_from_outside_cannot_be_redirected(tmp_path: Path) -> None:
+    for name, content in {
+        "deck/amp.cir": b"t\nv1 a 0 1\n.include ../kit/top.inc\n",
+        "deck/core.inc": b"r1 a 0 1k\n",
+        "kit/top.inc": b".include ../deck/core.inc\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    deck = read_deck(tmp_path / "deck/amp.cir", allowed=[tmp_path / "kit"])
+    with pytest.raises(InputError, match="from outside the deck's folder") as caught:
+        lift_literals(deck, renamed=lambda file: file.with_name(f"new_{file.name}"))
+    assert caught.value.place == f"{tmp_path / 'kit/top.inc'}:1"

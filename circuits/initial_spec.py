@@ -17,7 +17,7 @@ from circuits.calibration import start_of
 from circuits.initial_variables import OUTPUTS, Uses, bias_hints, is_test_bench, sizing_parameters, variable_entries
 from circuits.matching import find_matches
 from circuits.measures import KINDS
-from circuits.netlist import Deck, Note, OutsideError, lift_literals, read_deck
+from circuits.netlist import Deck, Note, OutsideError, lift_literals, read_deck, skips_operating_point
 from circuits.numbers import short_number
 from circuits.problem import CircuitProblem
 from circuits.specfile import read_spec
@@ -186,7 +186,9 @@ def _draft(deck: Deck, sizing: Mapping[str, Uses]) -> _Draft:
     draft.analyses = {
         card.name: card.command for card in deck.analyses if card.kind in ("op", "ac", "dc", "tran", "noise")
     }
-    if not any(command.split()[0] == "op" for command in draft.analyses.values()):
+    commands = draft.analyses.values()
+    charged = commands and all(map(skips_operating_point, commands))  # its nets may float: it asks for no DC voltages
+    if not charged and not any(command.split()[0] == "op" for command in commands):
         draft.analyses["op"] = "op"
     for card in deck.measures:
         if card.analysis is not None:
@@ -208,7 +210,9 @@ def _suggestions(deck: Deck, analyses: Mapping[str, str]) -> dict[str, tuple[str
         found |= {
             k: (ac, k, f", node: {out}") for k in ("dc_gain", "unity_gain_frequency", "phase_margin", "bandwidth")
         }
-    op = next(name for name, command in analyses.items() if command.split()[0] == "op")
+    op = next((name for name, command in analyses.items() if command.split()[0] == "op"), None)
+    if op is None:
+        return found
     supply = _supply(deck)
     if supply:
         found["supply_current"] = (op, "supply_current", f", source: {supply}")

@@ -12,11 +12,11 @@ Lines become scopes, scopes become devices: ``deck_lines`` -> ``includes`` -> ``
 from circuits.netlist.alteration import Alteration, alter_targets
 from circuits.netlist.control_block import AnalysisCard, MeasureCard, Note
 from circuits.netlist.deck import Deck, Parameter, read_deck
+from circuits.netlist.devices import Device
 from circuits.netlist.editing import LiftedLiteral, LiftedLiterals, difference, lift_literals, with_values
 from circuits.netlist.expressions import parse_expression
-from circuits.netlist.floating import refuse_floating
+from circuits.netlist.floating import refuse_floating, skips_operating_point
 from circuits.netlist.includes import Include, OutsideError
-from circuits.netlist.instances import Device
 
 __all__ = [
     "Alteration",
@@ -36,5 +36,6 @@ __all__ = [
     "parse_expression",
     "read_deck",
     "refuse_floating",
+    "skips_operating_point",
     "with_values",
 ]

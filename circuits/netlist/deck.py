@@ -25,11 +25,12 @@ from circuits.netlist import flattening
 from circuits.netlist.assignments import Assignment
 from circuits.netlist.control_block import AnalysisCard, Lifted, MeasureCard, Note, lift
 from circuits.netlist.deck_lines import Line, read_text
+from circuits.netlist.devices import Device
 from circuits.netlist.environments import Environment, root_environment
 from circuits.netlist.expressions import parse_expression
 from circuits.netlist.forbidden import refuse_forbidden
 from circuits.netlist.includes import Include, Includes
-from circuits.netlist.instances import Device, expand
+from circuits.netlist.instances import expand
 from circuits.netlist.scopes import Scope, build_scopes
 from circuits.numbers import format_number, readable_number
 

@@ -15,8 +15,8 @@ from automl_core.errors import InputError
 from circuits.netlist.cards import Value
 from circuits.netlist.deck import Deck, value_text
 from circuits.netlist.deck_lines import Line, read_text
+from circuits.netlist.devices import Device
 from circuits.netlist.expressions import BUILT_IN_FUNCTIONS, parse_expression
-from circuits.netlist.instances import Device
 from circuits.numbers import format_number, parse_number
 
 __all__ = ["LiftedLiteral", "LiftedLiterals", "difference", "lift_literals", "with_values"]

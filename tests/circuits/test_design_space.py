@@ -103,7 +103,7 @@ def test_edges_join_devices_that_share_a_net_other_than_ground(tmp_path: Path) -
         "m1": {"outp": "drain", "inp": "gate", "tail": "source"},
         "m2": {"outn": "drain", "inn": "gate", "tail": "source"},
         "r1": {"vdd": "plus", "outp": "minus"},
-        "x1": {"vdd": "plus", "outn": "minus"},
+        "r.x1.r2": {"vdd": "plus", "outn": "minus"},
     }
     expected = {
         (one, two, role)

@@ -341,3 +341,13 @@ def test_a_bias_voltage_is_pointed_out_and_its_line_works_once_uncommented(tmp_p
             problem.evaluate({**start, "dc_vcas": volts}, "", 0).metrics["dc_gain"] for volts in (start["dc_vcas"], 0.8)
         ]
         assert abs(gains[0] - gains[1]) > 0.1, "the bias reaches the cascode's gate"
+
+
+def test_a_deck_that_begins_at_initial_conditions_is_asked_for_no_operating_point(tmp_path: Path) -> None:
+    text = "t\n.param rl=1k\ni1 0 out 1u\nc1 out 0 1p ic=0\nv1 a 0 1\nr1 a b {rl}\nr2 b 0 1k\n"
+    text += ".tran 10n 1u uic\n.meas tran top max v(out)\n.end\n"
+    spec = read_spec(_written(_deck(tmp_path, text)).spec)
+    assert [analysis.command for _, analysis in spec.analyses] == ["tran 10n 1u uic"]
+    with CircuitProblem(spec) as problem:
+        top = problem.evaluate({"rl": 1e3}, "", 0).metrics["top"]
+    assert top == pytest.approx(1e-6 * 1e-6 / 1e-12, rel=1e-3), "I t / C"

@@ -1,0 +1,67 @@
+"""One device of the expanded circuit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from circuits.netlist.cards import Card
+
+__all__ = ["Device"]
+
+
+@dataclass(frozen=True)
+class Device:
+    """One device of the expanded circuit.
+
+    Attributes:
+        name: ngspice's: "m1", "m.x1.m1"; of a wrapped transistor that of the transistor inside.
+        label: the designer's: "m1", "x1.m1"; of a wrapped device that of its instance, "x1".
+        kind: "nmos", "pmos", "resistor", "capacitor", "inductor", "vsource", "isource", "bjt", "diode", ...
+        terminals: net by role ("drain", "gate", "source", "bulk"; "plus", "minus"; ...), nets of the whole circuit.
+        model: lower case; of a wrapped device the subcircuit's name; None without one.
+        parameters: as written, by name, lower case.
+        values: those of them that have a value at the start.
+        card: the line as read.
+        scope: the scope that the line stands in; "" for the top level.
+        path: the instances around it, from the outside in.
+        inside: of a wrapped device those that stand for it in the subcircuit; else nothing.
+    """
+
+    name: str
+    label: str
+    kind: str
+    terminals: Mapping[str, str]
+    model: str | None
+    parameters: Mapping[str, str]
+    values: Mapping[str, float]
+    card: Card = field(repr=False, compare=False)
+    scope: str = ""
+    path: tuple[str, ...] = ()
+    inside: tuple[Device, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def letter(self) -> str:
+        """The first letter of the line: "m", "x", ..."""
+        return self.card.letter
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The nets in the order of the terminals."""
+        return tuple(self.terminals.values())
+
+    @property
+    def file(self) -> Path:
+        """Where its line stands."""
+        return self.card.line.file
+
+    @property
+    def line(self) -> int:
+        """The first physical line, from 1."""
+        return self.card.line.number
+
+    @property
+    def place(self) -> str:
+        """``file:line``, for messages."""
+        return self.card.line.place

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from automl_core.errors import InputError
 from automl_core.space import DesignSpace, Edge, Node, Variable
-from circuits.netlist import Deck, Device, parse_expression
+from circuits.netlist import SIZES, Deck, Device, parse_expression
 from circuits.numbers import short_number
 from circuits.spec_entries import VariableEntry
 from circuits.specfile import SpecFile
@@ -16,8 +16,6 @@ from circuits.specfile import SpecFile
 __all__ = ["circuit_space", "moved_starts", "own_parameters"]
 
 _WORD = re.compile(r"[a-z_][\w.]*", re.IGNORECASE)
-_SIZED = frozenset({"nmos", "pmos", "resistor", "capacitor", "inductor", "isource", "bjt", "diode", "jfet"})
-"""Kinds of device that a designer sizes; sources are part of the test bench unless a variable sets them."""
 
 
 def circuit_space(spec: SpecFile, decks: Mapping[str, Deck]) -> DesignSpace:
@@ -128,7 +126,7 @@ def _devices(decks: Mapping[str, Deck], variables: Mapping[str, VariableEntry]) 
     found: dict[str, Device] = {}
     for deck in decks.values():
         for device in deck.devices:
-            if device.kind in _SIZED or _slots(device, variables):
+            if device.kind in SIZES or _slots(device, variables):
                 found.setdefault(device.name, device)
     return list(found.values())
 

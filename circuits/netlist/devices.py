@@ -8,7 +8,19 @@ from pathlib import Path
 
 from circuits.netlist.cards import Card
 
-__all__ = ["Device"]
+__all__ = ["COUNTS", "SIZES", "Device"]
+
+COUNTS = frozenset({"m", "nf", "mult"})
+"""Instance parameters that are whole numbers: of devices in parallel, and of gate fingers."""
+SIZES: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("nmos", "pmos"), ("w", "l", "nf", "m", "mult")),
+    **dict.fromkeys(("bjt", "diode", "jfet", "mesfet"), ("area", "m")),
+    "resistor": ("r", "value", "w", "l", "m", "mult"),
+    "capacitor": ("c", "value", "w", "l", "m", "mult"),
+    "inductor": ("l", "value", "m", "mult"),
+    "isource": ("dc",),
+}
+"""Instance parameters that a designer chooses, by kind of device; other kinds are part of the test bench."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from circuits.netlist import read_deck
 from circuits.numbers import parse_number
 from circuits.problem import CircuitProblem
 from circuits.specfile import SpecFile, read_spec
+from tests.circuits.deck_runs import batch, printed
 
 MODELS = ".model n nmos level=1 vto=0.45 kp=250u lambda=0.1\n.model p pmos level=1 vto=-0.45 kp=80u lambda=0.15\n"
 OTA = f"""five transistors
@@ -351,3 +352,39 @@ def test_a_deck_that_begins_at_initial_conditions_is_asked_for_no_operating_poin
     with CircuitProblem(spec) as problem:
         top = problem.evaluate({"rl": 1e3}, "", 0).metrics["top"]
     assert top == pytest.approx(1e-6 * 1e-6 / 1e-12, rel=1e-3), "I t / C"
+
+
+SPELLINGS = "w1=1e-5 l1={5E-7} rl=+3.0E3 c1=.5e-12f m1=2e0 w2='2*w1' k=agauss(1u,1n,1) w3='2*1u'"
+
+
+def test_numbers_in_scientific_notation_are_numbers(tmp_path: Path) -> None:
+    devices = "m1 out g 0 0 n w={w1} l={l1} m={m1}\nm2 out g 0 0 n w={w2} l={k}\nm3 out g 0 0 n w={w3} l=1u\n"
+    text = f"t\n.param {SPELLINGS}\nv1 vdd 0 1\n{devices}r1 vdd out {{rl}}\nc1 vdd out {{c1}}\n{MODELS}.end\n"
+    deck = read_deck(_deck(tmp_path, text))
+    assert set(sizing_parameters(deck)) == {"w1", "l1", "rl", "c1", "m1", "w3"}
+    values = printed(batch(tmp_path, text.splitlines(), ["op", "print @m1[w] @m1[l] @r1[resistance]"]))
+    starts = [deck.parameter(name).start for name in ("w1", "l1", "rl")]
+    assert list(values.values()) == pytest.approx(starts, rel=1e-9)
+
+
+BIPOLAR = """common emitter
+.param rc=5k area=2
+vcc vcc 0 5
+vin in 0 dc 0.65 ac 1
+q1 c in 0 qn area={area}
+q2 c in 0 qn area=3 m=2
+rc vcc c {rc}
+.model qn npn(bf=100 is=1e-15)
+.ac dec 10 10 1g
+.end
+"""
+
+
+def test_the_areas_of_bipolar_transistors_vary(tmp_path: Path) -> None:
+    spec = read_spec(_written(_deck(tmp_path, BIPOLAR), lift=True).spec)
+    assert set(spec.variables) == {"area", "area_q2", "m_q2", "rc"}
+    assert spec.variables["m_q2"].integer and not spec.variables["area_q2"].integer
+    with CircuitProblem(spec) as problem:
+        start = {"area": 2.0, "area_q2": 3.0, "m_q2": 2.0, "rc": 100.0}
+        drawn = [problem.evaluate({**start, "area": area}, "", 0).metrics["supply_current"] for area in (2.0, 10.0)]
+    assert drawn[1] / drawn[0] == pytest.approx((10 + 3 * 2) / (2 + 3 * 2), rel=1e-3), "the current goes with the area"

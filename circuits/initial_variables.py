@@ -32,14 +32,20 @@ _FINEST = 5
 
 
 def sizing_parameters(deck: Deck) -> dict[str, Uses]:
-    """Parameters of the top level that set a size and have a value other than 0, with the places that they set."""
-    own = _own_numbers(deck)
+    """Parameters of the top level that alone set a size, with the places that they set.
+
+    They have a value of their own, other than 0; the voltage of a source is none, though a resistor may follow from it.
+    """
+    sources = (device for device in deck.devices if device.kind == "vsource")
+    voltages = {device.parameters.get("dc", "").strip("{}' \t").lower() for device in sources}
+    own, definitions = _own_numbers(deck) - voltages, deck.definitions
     found: dict[str, list[tuple[Device, str]]] = {}
     for device in deck.devices:
-        for slot in () if is_test_bench(device) else SIZES.get(device.kind, ()):
-            name = device.parameters.get(slot, "").strip("{}' \t").lower()
-            if name in own:
-                found.setdefault(name, []).append((device, slot))
+        setters = {} if is_test_bench(device) else device.setters(definitions, own)
+        for slot in SIZES.get(device.kind, ()):
+            names = setters.get(slot, frozenset())
+            if len(names) == 1:
+                found.setdefault(next(iter(names)), []).append((device, slot))
     return dict(found)
 
 

@@ -120,6 +120,11 @@ class Deck:
         return Parameter(item.name, item.value, start, scope.name, own, item)
 
     @property
+    def definitions(self) -> dict[str, str]:
+        """The parameters of the top level, as written, by name."""
+        return {parameter.name: parameter.text for parameter in self.parameters if not parameter.scope}
+
+    @property
     def analyses(self) -> tuple[AnalysisCard, ...]:
         """The analyses that a run of the deck would make."""
         return tuple(self.lifted.analyses)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from circuits.netlist.cards import Card
+from circuits.netlist.environments import names_in
 
 __all__ = ["COUNTS", "SIZES", "Device"]
 
@@ -38,6 +39,7 @@ class Device:
         card: the line as read.
         scope: the scope that the line stands in; "" for the top level.
         path: the instances around it, from the outside in.
+        origins: by parameter, the parameters of the top level that it uses, itself or through the instances around it.
         inside: of a wrapped device those that stand for it in the subcircuit; else nothing.
     """
 
@@ -51,7 +53,20 @@ class Device:
     card: Card = field(repr=False, compare=False)
     scope: str = ""
     path: tuple[str, ...] = ()
+    origins: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False, compare=False)
     inside: tuple[Device, ...] = field(default=(), repr=False, compare=False)
+
+    def setters(self, definitions: Mapping[str, str], among: Collection[str]) -> dict[str, frozenset[str]]:
+        """Which parameters of the top level set those of the device.
+
+        Args:
+            definitions: of the parameters of the top level, as written; they are followed.
+            among: the parameters that count; they are not followed further.
+
+        Returns:
+            Instance parameter -> those that set it, alone or with others.
+        """
+        return {key: _followed(names, definitions, among) for key, names in self.origins.items()}
 
     @property
     def letter(self) -> str:
@@ -77,3 +92,14 @@ class Device:
     def place(self) -> str:
         """``file:line``, for messages."""
         return self.card.line.place
+
+
+def _followed(names: Iterable[str], definitions: Mapping[str, str], among: Collection[str]) -> frozenset[str]:
+    seen: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting.extend(() if name in among else names_in(definitions.get(name, "")))
+    return frozenset(seen.intersection(among))

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from automl_core.errors import InputError
 from automl_core.nearest import did_you_mean
-from circuits.netlist.cards import Card, read_card
+from circuits.netlist.cards import Card, Value, read_card
 from circuits.netlist.cells import wrapped_device
 from circuits.netlist.conditions import active_lines
 from circuits.netlist.deck_lines import Line
@@ -27,6 +27,8 @@ _MOST_DEVICES = 20_000
 _DEEPEST = 40
 _POLARITIES = {"nmos": "nmos", "pmos": "pmos", "vdmos": "nmos", "vdmosn": "nmos", "vdmosp": "pmos"}
 _MODELLED = frozenset("mqjzdsw")
+_MULTIPLIED = frozenset("mrcldqjzigfx")
+"""What an ``m`` of the instance around it multiplies."""
 
 
 @dataclass
@@ -79,6 +81,8 @@ def _visit(
             problem = f"a second device is called {card.name!r}; the first stands at {seen[card.name].place}"
             raise InputError(problem, place=line.place, remedy="give it another name")
         seen[card.name] = line
+        if environment.multiplied and card.letter in _MULTIPLIED:
+            card = replace(card, parameters={**card.parameters, "m": Value("{m}", 0, 0)})
         _check_values(card, environment)
         mapped = tuple(_net(node, path, nets, expansion.global_nets) for node in card.nodes)
         if card.letter == "x":
@@ -141,7 +145,8 @@ def _device(
 ) -> Device:
     texts = {key: value.text for key, value in card.parameters.items()}
     values = {key: value for key, text in texts.items() if (value := environment.value_of(text)) is not None}
-    return Device(name, label, kind, terminals, card.model, texts, values, card, chain[-1].name, path)
+    origins = {key: environment.origins_of(text) for key, text in texts.items()}
+    return Device(name, label, kind, terminals, card.model, texts, values, card, chain[-1].name, path, origins)
 
 
 def _modelled_kind(expansion: _Expansion, chain: Sequence[Scope], card: Card, environment: Environment) -> str:

@@ -16,6 +16,7 @@ from circuits.numbers import parse_number
 from circuits.problem import CircuitProblem
 from circuits.specfile import SpecFile, read_spec
 from tests.circuits.deck_runs import batch, printed
+from tests.end_to_end.command_line import sizewise
 
 MODELS = ".model n nmos level=1 vto=0.45 kp=250u lambda=0.1\n.model p pmos level=1 vto=-0.45 kp=80u lambda=0.15\n"
 OTA = f"""five transistors
@@ -388,3 +389,52 @@ def test_the_areas_of_bipolar_transistors_vary(tmp_path: Path) -> None:
         start = {"area": 2.0, "area_q2": 3.0, "m_q2": 2.0, "rc": 100.0}
         drawn = [problem.evaluate({**start, "area": area}, "", 0).metrics["supply_current"] for area in (2.0, 10.0)]
     assert drawn[1] / drawn[0] == pytest.approx((10 + 3 * 2) / (2 + 3 * 2), rel=1e-3), "the current goes with the area"
+
+
+HIERARCHY = """an amplifier in two levels
+.param wn=10u k=2 rl=1k um=1u vdd=1.8 scaled={2*wn}
+vdd vdd 0 {vdd}
+vin in 0 dc 0.9 ac 1
+x1 in out vdd amp w1={scaled} rload='rl*2' m={k}
+rb vdd 0 {vdd/10u}
+.subckt amp in out vdd w1=1u rload=7k wdefault=5u
+x1 out in pair w='w1*1'
+r1 vdd out {rload}
+x2 vdd in pair w={wdefault}
+.ends
+.subckt pair d g w=1u
+m1 d g 0 0 n w={w} l=1u
+m2 d g 0 0 n w={w} l=1u
+.ends
+.model n nmos level=1 vto=0.4 kp=100u lambda=0
+.ac dec 10 1k 1g
+.end
+"""
+
+
+def test_parameters_that_set_sizes_through_instances_vary(tmp_path: Path) -> None:
+    spec = read_spec(_written(_deck(tmp_path, HIERARCHY)).spec)
+    assert list(spec.variables) == ["wn", "k", "rl"], "none of the supply, and nothing lifted"
+    assert spec.variables["k"].integer and str(spec.decks[""]).endswith("amp.cir")
+    with CircuitProblem(spec) as problem:
+        assert problem.space.start == {"wn": 10e-6, "k": 2, "rl": 1e3}
+        slots = {node.name: dict(node.slots) for node in problem.space.nodes if node.slots}
+        assert slots == {
+            "m.x1.x1.m1": {"w": "wn", "m": "k"},
+            "m.x1.x1.m2": {"w": "wn", "m": "k"},
+            "r.x1.r1": {"r": "rl", "m": "k"},
+            "m.x1.x2.m1": {"m": "k"},
+            "m.x1.x2.m2": {"m": "k"},
+        }
+        for point in ({"wn": 10e-6, "k": 2.0, "rl": 100.0}, {"wn": 20e-6, "k": 3.0, "rl": 100.0}):
+            current = problem.evaluate(point, "", 0).metrics["supply_current"]
+            # two transistors a pair, of 2 wn and of 5 um, both saturated, k times; and the resistor of 1.8 V at 10 uA
+            square = 2 * point["k"] * (2 * point["wn"] + 5e-6) / 1e-6 * 50e-6 * 0.5**2
+            assert current == pytest.approx(square + 1e-5, rel=1e-3)
+
+
+def test_a_hierarchy_is_sized(tmp_path: Path) -> None:
+    path = _written(_deck(tmp_path, HIERARCHY)).spec
+    command = ["size", str(path), "--seed", "0", "--jobs", "1", "--budget", "4", "-o", str(tmp_path / "run")]
+    run = sizewise(tmp_path, *command)
+    assert "a fresh `ngspice -n -b` confirms" in run.out, run

@@ -240,7 +240,7 @@ def read_deck(
         allowed: folders that it may read besides its own (``include_paths`` of a spec).
         pdk_root: where kits are installed; by default the environment's ``PDK_ROOT``.
         environment: by default the process's.
-        compat: ngspice's ``ngbehavior``, for the few expressions that it changes.
+        compat: ngspice's ``ngbehavior``, for ``.lib file`` and the few expressions that it changes.
 
     Raises:
         InputError: with file and line, what is wrong and what to do: a file that is missing, empty, binary, too large
@@ -255,7 +255,7 @@ def read_deck(
     if not body.strip():
         remedy = "a deck has a title on its first line, and devices below"
         raise InputError("the deck is empty", place=str(main), remedy=remedy)
-    reader = Includes(main, tuple(allowed), pdk_root, surroundings)
+    reader = Includes(main, tuple(allowed), pdk_root, surroundings, compat)
     root, commands, repeated = build_scopes(reader.lines())
     outer = root_environment(root, compat)
     refuse_forbidden(root.lines)

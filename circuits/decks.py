@@ -34,7 +34,8 @@ def deck_of(spec: SpecFile, bench: str) -> Deck:
     except OutsideError as outside:
         remedy = f"if you trust it, write in {spec.path.name}: {_line(spec, outside.folder)}"
         raise InputError(outside.problem, place=outside.place, remedy=remedy) from None
-    refuse_floating(deck, spec.simulator.options)
+    commands = [analysis.command for name, analysis in spec.analyses if name == bench]
+    refuse_floating(deck, spec.simulator.options, commands)
     return deck
 
 

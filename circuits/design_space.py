@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from automl_core.errors import InputError
 from automl_core.space import DesignSpace, Edge, Node, Variable
-from circuits.netlist import Deck, Device, parse_expression
+from circuits.netlist import SIZES, Deck, Device
 from circuits.numbers import short_number
 from circuits.spec_entries import VariableEntry
 from circuits.specfile import SpecFile
 
 __all__ = ["circuit_space", "moved_starts", "own_parameters"]
-
-_WORD = re.compile(r"[a-z_][\w.]*", re.IGNORECASE)
-_SIZED = frozenset({"nmos", "pmos", "resistor", "capacitor", "inductor", "isource", "bjt", "diode", "jfet"})
-"""Kinds of device that a designer sizes; sources are part of the test bench unless a variable sets them."""
 
 
 def circuit_space(spec: SpecFile, decks: Mapping[str, Deck]) -> DesignSpace:
@@ -35,11 +31,12 @@ def circuit_space(spec: SpecFile, decks: Mapping[str, Deck]) -> DesignSpace:
         raise InputError("no variable has a range", place=spec.place("variables"), remedy="give one min and max")
     for name in spec.variables:
         _check_used(name, spec, decks)
-    devices = _devices(decks, own)
-    nodes = [_node(device, own) for device in devices]
+    devices = _devices(spec, decks, own)
+    nodes = [_node(device, slots) for device, slots in devices]
     order = dict.fromkeys(name for node in nodes for name in node.slots.values())
     names = [*order, *(name for name in own if name not in order)]
-    return DesignSpace([_variable(name, own[name], spec, decks) for name in names], nodes, _edges(devices))
+    edges = _edges([device for device, _ in devices])
+    return DesignSpace([_variable(name, own[name], spec, decks) for name in names], nodes, edges)
 
 
 def own_parameters(deck: Deck, names: Iterable[str]) -> list[str]:
@@ -123,38 +120,29 @@ def _variable(name: str, entry: VariableEntry, spec: SpecFile, decks: Mapping[st
         raise InputError(error.problem, place=spec.place("variables", name), remedy=error.remedy) from None
 
 
-def _devices(decks: Mapping[str, Deck], variables: Mapping[str, VariableEntry]) -> list[Device]:
-    """The sized devices of all benches; one that stands in several decks is taken once."""
-    found: dict[str, Device] = {}
+def _devices(
+    spec: SpecFile, decks: Mapping[str, Deck], variables: Mapping[str, VariableEntry]
+) -> list[tuple[Device, Mapping[str, str]]]:
+    """The sized devices of all benches with their slots; one that stands in several decks is taken once."""
+    followers = {name: entry.expr for name, entry in spec.variables.items() if entry.expr is not None}
+    found: dict[str, tuple[Device, Mapping[str, str]]] = {}
     for deck in decks.values():
+        definitions = {**deck.definitions, **followers}
         for device in deck.devices:
-            if device.kind in _SIZED or _slots(device, variables):
-                found.setdefault(device.name, device)
+            slots = _slots(device.setters(definitions, variables))
+            if device.kind in SIZES or slots:
+                found.setdefault(device.name, (device, slots))
     return list(found.values())
 
 
-def _node(device: Device, variables: Mapping[str, VariableEntry]) -> Node:
-    slots = _slots(device, variables)
+def _node(device: Device, slots: Mapping[str, str]) -> Node:
     known = {f"{name}": value for name, value in device.values.items() if name not in slots}
     return Node(device.name, device.kind, known, slots)
 
 
-def _slots(device: Device, variables: Mapping[str, VariableEntry]) -> dict[str, str]:
+def _slots(setters: Mapping[str, Collection[str]]) -> dict[str, str]:
     """Property -> the one variable that sets it, directly or in an expression."""
-    slots = {}
-    for name, text in device.parameters.items():
-        mentioned = {word.lower() for word in _WORD.findall(text)} & set(variables)
-        if len(mentioned) == 1 and _is_expression(text):
-            slots[name] = mentioned.pop()
-    return slots
-
-
-def _is_expression(text: str) -> bool:
-    try:
-        parse_expression(text)
-    except InputError:
-        return False
-    return True
+    return {name: next(iter(variables)) for name, variables in setters.items() if len(variables) == 1}
 
 
 def _edges(devices: Sequence[Device]) -> Iterator[Edge]:

@@ -18,7 +18,7 @@ from circuits.calibration import start_of
 from circuits.initial_variables import OUTPUTS, Uses, bias_hints, is_test_bench, sizing_parameters, variable_entries
 from circuits.lifted_deck import Origin, lifted_deck, own_place, refuse_existing
 from circuits.measures import KINDS
-from circuits.netlist import AnalysisCard, Deck, MeasureCard, Note, OutsideError, read_deck
+from circuits.netlist import AnalysisCard, Deck, MeasureCard, Note, OutsideError, read_deck, skips_operating_point
 from circuits.numbers import short_number
 from circuits.problem import CircuitProblem
 from circuits.specfile import read_spec
@@ -170,8 +170,10 @@ def _draft(own: Deck, deck: Deck, sizing: Mapping[str, Uses], unfit: Collection[
         if analysis not in unfit:
             draft.analyses[analysis.name] = _quoted(analysis.command)
             draft.cards[_entry(analysis.name, draft.analyses[analysis.name])] = analysis
-    kinds = {card.name: card.kind for card in own.analyses if card not in unfit}
-    if "op" not in kinds.values():
+    kept = [card for card in own.analyses if card not in unfit]
+    kinds = {card.name: card.kind for card in kept}
+    charged = kept and all(skips_operating_point(card.command) for card in kept)  # nets may float: no DC voltages
+    if not charged and "op" not in kinds.values():
         draft.analyses["op"], kinds["op"] = _quoted("op"), "op"
     for measure in own.measures:
         if measure not in unfit:
@@ -200,7 +202,9 @@ def _suggestions(deck: Deck, analyses: Mapping[str, str]) -> dict[str, tuple[str
         found |= {
             k: (ac, k, f", node: {out}") for k in ("dc_gain", "unity_gain_frequency", "phase_margin", "bandwidth")
         }
-    op = next(name for name, kind in analyses.items() if kind == "op")
+    op = next((name for name, kind in analyses.items() if kind == "op"), None)
+    if op is None:
+        return found
     supply = _supply(deck)
     if supply:
         found["supply_current"] = (op, "supply_current", f", source: {supply}")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from automl_core.errors import InputError
-from circuits.netlist import Deck, Device, Parameter
+from circuits.netlist import COUNTS, SIZES, Deck, Device, Parameter, parse_expression
 from circuits.numbers import parse_number, short_number
 
 __all__ = ["OUTPUTS", "Uses", "bias_hints", "is_test_bench", "sizing_parameters", "variable_entries"]
@@ -19,16 +19,6 @@ Uses = Sequence[tuple[Device, str]]
 OUTPUTS = ("out", "vout", "output", "vo", "outp", "voutp")
 """Nets that are probably the output, the likeliest first."""
 
-_SIZES = {
-    "nmos": ("w", "l", "m", "nf", "mult"),
-    "pmos": ("w", "l", "m", "nf", "mult"),
-    "resistor": ("r", "value", "w", "l", "m", "mult"),
-    "capacitor": ("c", "value", "w", "l", "m", "mult"),
-    "inductor": ("l", "value"),
-    "isource": ("dc", "value"),
-}
-"""Instance parameters that a designer chooses, by kind of device."""
-_COUNTS = frozenset({"m", "nf", "mult"})
 _INPUTS = ("gate", "base")
 """Terminals that a bias voltage holds."""
 _LARGEST = {"resistor": 1e9, "capacitor": 1e-6, "inductor": 1e-3}
@@ -42,14 +32,20 @@ _FINEST = 5
 
 
 def sizing_parameters(deck: Deck) -> dict[str, Uses]:
-    """Parameters of the top level that set a size and have a value other than 0, with the places that they set."""
-    own = _own_numbers(deck)
+    """Parameters of the top level that alone set a size, with the places that they set.
+
+    They have a value of their own, other than 0; the voltage of a source is none, though a resistor may follow from it.
+    """
+    sources = (device for device in deck.devices if device.kind == "vsource")
+    voltages = {device.parameters.get("dc", "").strip("{}' \t").lower() for device in sources}
+    own, definitions = _own_numbers(deck) - voltages, deck.definitions
     found: dict[str, list[tuple[Device, str]]] = {}
     for device in deck.devices:
-        for slot in () if is_test_bench(device) else _SIZES.get(device.kind, ()):
-            name = device.parameters.get(slot, "").strip("{}' \t").lower()
-            if name in own:
-                found.setdefault(name, []).append((device, slot))
+        setters = {} if is_test_bench(device) else device.setters(definitions, own)
+        for slot in SIZES.get(device.kind, ()):
+            names = setters.get(slot, frozenset())
+            if len(names) == 1:
+                found.setdefault(next(iter(names)), []).append((device, slot))
     return dict(found)
 
 
@@ -109,10 +105,9 @@ def is_test_bench(device: Device) -> bool:
 
 
 def _is_number(parameter: Parameter) -> bool:
-    """A parameter that follows from others is no variable."""
-    return not any(
-        c.isalpha() for c in parameter.text.lower().replace("meg", "").strip("{}' ").rstrip("tgkmunpflvahzsor ")
-    )
+    """A parameter that follows from others is no variable, nor is one that ngspice draws."""
+    expression = parse_expression(parameter.text)
+    return not expression.names and not expression.calls and not expression.random
 
 
 def variable_entries(deck: Deck, sizing: Mapping[str, Uses]) -> dict[str, str]:
@@ -135,7 +130,7 @@ def _is_channel_length(uses: Uses) -> bool:
 
 
 def _entry(start: float, uses: Uses, shortest: float) -> str:
-    if {slot for _, slot in uses} & _COUNTS:
+    if {slot for _, slot in uses} & COUNTS:
         return f"{{min: 1, max: {max(4, 4 * round(start))}, integer: true}}"
     lowest = min(shortest, start) if _is_channel_length(uses) else None
     step = _grid(start, lowest, drawn=all(slot in ("w", "l") and d.kind in ("nmos", "pmos") for d, slot in uses))

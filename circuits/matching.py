@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import networkx as nx
 
-from circuits.netlist import Deck, Device
+from circuits.netlist import COUNTS, SIZES, Deck, Device
 
 __all__ = ["Match", "circuit_graph", "find_matches"]
 
@@ -23,13 +23,6 @@ _ROLES: Mapping[str, Mapping[str, str]] = {
     "bjt": {"collector": "drain", "base": "gate", "emitter": "source"},
 }
 _PASSIVE = {"resistor": "symmetric_resistors", "capacitor": "symmetric_capacitors", "inductor": "symmetric_inductors"}
-_SIZES: Mapping[str, tuple[str, ...]] = {
-    "resistor": ("r", "w", "l", "m", "mult"),
-    "capacitor": ("c", "w", "l", "m", "mult"),
-    "inductor": ("l", "m"),
-}
-_TRANSISTOR_SIZES = ("w", "l", "m", "nf", "mult", "area")
-_MULTIPLIERS = frozenset({"m", "nf", "mult"})
 
 
 @dataclass(frozen=True)
@@ -308,8 +301,8 @@ def _other_end(device: Device, net: str) -> str | None:
 def _size(device: Device) -> tuple[float | str, ...]:
     """The sizes of a device, comparable: its values, or their texts where they have none."""
     sizes: list[float | str] = []
-    for key in _SIZES.get(device.kind, _TRANSISTOR_SIZES):
-        default = 1.0 if key in _MULTIPLIERS else 0.0
+    for key in SIZES[device.kind]:
+        default = 1.0 if key in COUNTS else 0.0
         value: float | str = device.values.get(key, device.parameters.get(key, default))
         sizes.append(f"{value:.9g}" if isinstance(value, float) else value)
     return tuple(sizes)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from automl_core.space import Point
 from circuits.measures.signals import BANG_CARD
-from circuits.netlist import Deck, read_deck
+from circuits.netlist import SIZES, Deck, read_deck
 from circuits.problem import CircuitProblem
 from circuits.signoff import control_block
 
@@ -15,8 +15,6 @@ __all__ = ["MAIN", "device_values", "sized_decks"]
 
 MAIN = "sized.cir"
 """The file to run; where there are several test benches it calls the others by ``source``."""
-
-_VALUES = ("w", "l", "m", "nf", "mult", "value", "r", "c", "dc", "area")
 
 
 def sized_decks(problem: CircuitProblem, point: Point) -> dict[str, str]:
@@ -74,8 +72,8 @@ def device_values(folder: Path) -> dict[str, dict[str, float | str]]:
     found: dict[str, dict[str, float | str]] = {}
     for path in sorted(folder.glob("sized*.cir")):
         for device in read_deck(path).devices:
-            numbers: Mapping[str, float] = {k: v for k, v in device.values.items() if k in _VALUES}
-            if device.kind != "vsource" and numbers:
+            numbers: Mapping[str, float] = {k: v for k, v in device.values.items() if k in SIZES.get(device.kind, ())}
+            if numbers:
                 cell: dict[str, float | str] = {"cell": device.model or ""} if device.letter == "x" else {}
                 found.setdefault(device.label, {"kind": device.kind, **cell, **numbers})
     return found

@@ -12,14 +12,16 @@ Lines become scopes, scopes become devices: ``deck_lines`` -> ``includes`` -> ``
 from circuits.netlist.alteration import Alteration, alter_targets
 from circuits.netlist.control_block import COMPUTED, AnalysisCard, MeasureCard, Note
 from circuits.netlist.deck import Deck, Parameter, read_deck
+from circuits.netlist.devices import COUNTS, SIZES, Device
 from circuits.netlist.editing import LiftedLiteral, LiftedLiterals, difference, lift_literals, with_values
 from circuits.netlist.expressions import parse_expression
-from circuits.netlist.floating import refuse_floating
+from circuits.netlist.floating import refuse_floating, skips_operating_point
 from circuits.netlist.includes import Include, OutsideError
-from circuits.netlist.instances import Device
 
 __all__ = [
     "COMPUTED",
+    "COUNTS",
+    "SIZES",
     "Alteration",
     "AnalysisCard",
     "Deck",
@@ -37,5 +39,6 @@ __all__ = [
     "parse_expression",
     "read_deck",
     "refuse_floating",
+    "skips_operating_point",
     "with_values",
 ]

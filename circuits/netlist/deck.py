@@ -25,11 +25,12 @@ from circuits.netlist import flattening
 from circuits.netlist.assignments import Assignment
 from circuits.netlist.control_block import COMPUTED, AnalysisCard, Lifted, MeasureCard, Note, lift
 from circuits.netlist.deck_lines import Line, read_text
+from circuits.netlist.devices import Device
 from circuits.netlist.environments import Environment, root_environment
 from circuits.netlist.expressions import parse_expression
 from circuits.netlist.forbidden import refuse_forbidden
 from circuits.netlist.includes import Include, Includes
-from circuits.netlist.instances import Device, expand
+from circuits.netlist.instances import expand
 from circuits.netlist.scopes import Scope, build_scopes
 from circuits.numbers import format_number, readable_number
 
@@ -117,6 +118,11 @@ class Deck:
         if scope is not self.root:
             start = Environment(functions=self.environment.functions).value_of(item.value)
         return Parameter(item.name, item.value, start, scope.name, own, item)
+
+    @property
+    def definitions(self) -> dict[str, str]:
+        """The parameters of the top level, as written, by name."""
+        return {parameter.name: parameter.text for parameter in self.parameters if not parameter.scope}
 
     @property
     def analyses(self) -> tuple[AnalysisCard, ...]:
@@ -224,7 +230,7 @@ def read_deck(
         allowed: folders that it may read besides its own (``include_paths`` of a spec).
         pdk_root: where kits are installed; by default the environment's ``PDK_ROOT``.
         environment: by default the process's.
-        compat: ngspice's ``ngbehavior``, for the few expressions that it changes.
+        compat: ngspice's ``ngbehavior``, for ``.lib file`` and the few expressions that it changes.
 
     Raises:
         InputError: with file and line, what is wrong and what to do: a file that is missing, empty, binary, too large
@@ -239,7 +245,7 @@ def read_deck(
     if not body.strip():
         remedy = "a deck has a title on its first line, and devices below"
         raise InputError("the deck is empty", place=str(main), remedy=remedy)
-    reader = Includes(main, tuple(allowed), pdk_root, surroundings)
+    reader = Includes(main, tuple(allowed), pdk_root, surroundings, compat)
     root, commands, repeated = build_scopes(reader.lines())
     outer = root_environment(root, compat)
     refuse_forbidden(root.lines)

@@ -16,18 +16,13 @@ from automl_core.errors import InputError
 from circuits.netlist.cards import Value
 from circuits.netlist.deck import Deck, value_text
 from circuits.netlist.deck_lines import Line, read_text
+from circuits.netlist.devices import SIZES, Device
 from circuits.netlist.expressions import BUILT_IN_FUNCTIONS, parse_expression
 from circuits.netlist.includes import Include
-from circuits.netlist.instances import Device
 from circuits.numbers import format_number, parse_number
 
 __all__ = ["LiftedLiteral", "LiftedLiterals", "difference", "lift_literals", "with_values"]
 
-_SIZES: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("nmos", "pmos"), ("w", "l", "nf", "m", "mult")),
-    **dict.fromkeys(("resistor", "capacitor", "inductor"), ("r", "c", "l", "w", "m", "mult")),
-    "isource": ("dc",),
-}
 _VALUES = {"resistor": "r", "capacitor": "c"}
 
 
@@ -155,8 +150,9 @@ def lift_literals(
 ) -> LiftedLiterals:
     """Lift the literal sizes of instances into ``.param`` lines of a new deck.
 
-    W, L, M and NF of MOSFETs, and the values of resistors, capacitors and inductors; in the files of the deck's own
-    folder only. The parameters stand below the title; all other text stays byte for byte.
+    W, L, M and NF of MOSFETs, the areas of other transistors and diodes, and the values of resistors, capacitors and
+    inductors; in the files of the deck's own folder only. The parameters stand below the title; all other text stays
+    byte for byte.
 
     Args:
         deck: the deck.
@@ -222,7 +218,7 @@ def _sites(devices: Iterable[Device], folder: Path, *, bias: bool) -> list[_Site
     for device in devices:
         if not device.file.is_relative_to(folder) or (device.kind == "isource" and not bias):
             continue
-        for key in _SIZES.get(device.kind, ()):
+        for key in SIZES.get(device.kind, ()):
             value = device.card.parameters.get(key)
             if value is None or (number := _literal(value.text)) is None:
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from automl_core.errors import InputError
 from automl_core.nearest import did_you_mean
@@ -47,12 +47,46 @@ class Environment:
         values: those with a value at the start; a parameter that depends on the temperature or is a text has none.
         functions: of the deck.
         compat: ngspice's ``ngbehavior``, or None.
+        outer: where the instance around it stands; None at the top level.
+        given: what the instance's line gives its parameters, as written out there.
+        assigned: its other parameters of its own.
+        multiplied: whether the instance gives its devices a multiplier, see :meth:`inside`.
     """
 
     names: frozenset[str] = frozenset()
     values: Mapping[str, float] = field(default_factory=dict)
     functions: Mapping[str, Function] = field(default_factory=dict)
     compat: str | None = None
+    outer: Environment | None = field(default=None, repr=False)
+    given: Mapping[str, str] = field(default_factory=dict, repr=False)
+    assigned: Mapping[str, Assignment] = field(default_factory=dict, repr=False)
+    multiplied: bool = False
+
+    def origins_of(self, text: str) -> frozenset[str]:
+        """The parameters of the top level that an expression uses, itself or through those of the instances around it.
+
+        A text that is no expression, as the time function of a source, uses none.
+        """
+        try:
+            waiting: list[tuple[Environment, str]] = [(self, name) for name in parse_expression(text).names]
+        except InputError:
+            return frozenset()
+        found, seen = set(), set()
+        while waiting:
+            around, name = waiting.pop()
+            if (id(around), name) in seen:
+                continue
+            seen.add((id(around), name))
+            if around.outer is None:
+                found.update({name} & around.names)
+            elif name in around.given:
+                waiting.extend((around.outer, used) for used in names_in(around.given[name]))
+            elif name in around.assigned:
+                for used in names_in(around.assigned[name].value):
+                    waiting.append((around.outer if used == name else around, used))
+            else:
+                waiting.append((around.outer, name))
+        return frozenset(found)
 
     def value_of(self, text: str) -> float | None:
         """The starting value of a number, a parameter or an expression; None where it has none."""
@@ -140,6 +174,10 @@ class Environment:
     def inside(self, scope: Scope, given: Mapping[str, str], line: Line) -> Environment:
         """What an instance of a subcircuit sees.
 
+        Every subcircuit has a parameter ``m``: where it names none, ngspice writes ``m={m}`` on the lines inside, and
+        that counts over an ``m`` of theirs (measured on 39.3; so it does then in its other instances, as 1, which is
+        not followed here).
+
         Args:
             scope: the subcircuit.
             given: the parameters on the instance's line, evaluated out here; those that the subcircuit does not
@@ -151,14 +189,16 @@ class Environment:
         """
         functions = {**self.functions, **scope.functions}
         local = _last({item.name: item for item in scope.defaults}, scope.assigned)
-        outer = {name: self.value_of(text) for name, text in given.items() if name in local}
+        taken = {name: text for name, text in given.items() if name in local or name == "m"}
+        outer = {name: self.value_of(text) for name, text in taken.items()}
         known = {**self.values, **{name: value for name, value in outer.items() if value is not None}}
         for name, value in outer.items():
             if value is None:
                 known.pop(name, None)
-        names = self.names | frozenset(local)
-        inner = Environment(names, known, functions, self.compat)
-        return inner.with_values({name: item for name, item in local.items() if name not in outer})
+        own = {name: item for name, item in local.items() if name not in outer}
+        names, multiplied = self.names.union(local, taken), "m" in taken and "m" not in local
+        inner = Environment(names, known, functions, self.compat, self, taken, own, multiplied)
+        return inner.with_values(own)
 
     def with_values(self, assigned: Mapping[str, Assignment]) -> Environment:
         """This environment with the values of assignments that its names already include."""
@@ -169,7 +209,7 @@ class Environment:
                 expressions[name] = parse_expression(item.value, place=item.line.place)
         hidden = {name: value for name, value in self.values.items() if name not in assigned or name in expressions}
         values = {**hidden, **_evaluated(expressions, hidden, self.functions, self.compat)}
-        return Environment(self.names, values, self.functions, self.compat)
+        return replace(self, values=values)
 
 
 def _last(defaults: Mapping[str, Assignment], assigned: Iterable[Assignment]) -> dict[str, Assignment]:

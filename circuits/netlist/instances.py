@@ -1,87 +1,34 @@
 """The devices of a deck as ngspice expands them: every instance of every subcircuit, with nets, models and values.
 
 Names are ngspice's (measured on 39.3): ``m1`` at the top, ``m.x1.x2.m1`` inside ``x2`` inside ``x1``; an inner net is
-``x1.x2.net``. Parameters are looked up along the chain of instances, as numparam does. A subcircuit that only wraps
-one transistor, resistor or capacitor, as the cells of kits do, counts as that device.
+``x1.x2.net``. Parameters are looked up along the chain of instances, as numparam does. A cell that only wraps one
+transistor, resistor or capacitor counts as that device (:mod:`circuits.netlist.cells`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 from automl_core.errors import InputError
 from automl_core.nearest import did_you_mean
-from circuits.netlist.cards import Card, read_card
+from circuits.netlist.cards import Card, Value, read_card
+from circuits.netlist.cells import wrapped_device
 from circuits.netlist.conditions import active_lines
 from circuits.netlist.deck_lines import Line
+from circuits.netlist.devices import Device
 from circuits.netlist.environments import Environment
 from circuits.netlist.scopes import Scope
 
-__all__ = ["Device", "expand"]
+__all__ = ["expand"]
 
 _MOST_DEVICES = 20_000
 _DEEPEST = 40
 _POLARITIES = {"nmos": "nmos", "pmos": "pmos", "vdmos": "nmos", "vdmosn": "nmos", "vdmosp": "pmos"}
 _MODELLED = frozenset("mqjzdsw")
-_WRAPPED = {frozenset("r"): "resistor", frozenset("c"): "capacitor", frozenset("rc"): "capacitor"}
-_MOSFET_ROLES = ("drain", "gate", "source", "bulk")
-
-
-@dataclass(frozen=True)
-class Device:
-    """One device of the expanded circuit.
-
-    Attributes:
-        name: ngspice's: "m1", "m.x1.m1"; of a wrapped transistor that of the transistor inside.
-        label: the designer's: "m1", "x1.m1"; of a wrapped device that of its instance, "x1".
-        kind: "nmos", "pmos", "resistor", "capacitor", "inductor", "vsource", "isource", "bjt", "diode", ...
-        terminals: net by role ("drain", "gate", "source", "bulk"; "plus", "minus"; ...), nets of the whole circuit.
-        model: lower case; of a wrapped device the subcircuit's name; None without one.
-        parameters: as written, by name, lower case.
-        values: those of them that have a value at the start.
-        card: the line as read.
-        scope: the scope that the line stands in; "" for the top level.
-        path: the instances around it, from the outside in.
-    """
-
-    name: str
-    label: str
-    kind: str
-    terminals: Mapping[str, str]
-    model: str | None
-    parameters: Mapping[str, str]
-    values: Mapping[str, float]
-    card: Card = field(repr=False, compare=False)
-    scope: str = ""
-    path: tuple[str, ...] = ()
-
-    @property
-    def letter(self) -> str:
-        """The first letter of the line: "m", "x", ..."""
-        return self.card.letter
-
-    @property
-    def nodes(self) -> tuple[str, ...]:
-        """The nets in the order of the terminals."""
-        return tuple(self.terminals.values())
-
-    @property
-    def file(self) -> Path:
-        """Where its line stands."""
-        return self.card.line.file
-
-    @property
-    def line(self) -> int:
-        """The first physical line, from 1."""
-        return self.card.line.number
-
-    @property
-    def place(self) -> str:
-        """``file:line``, for messages."""
-        return self.card.line.place
+_MULTIPLIED = frozenset("mrcldqjzigfx")
+"""What an ``m`` of the instance around it multiplies."""
 
 
 @dataclass
@@ -134,6 +81,8 @@ def _visit(
             problem = f"a second device is called {card.name!r}; the first stands at {seen[card.name].place}"
             raise InputError(problem, place=line.place, remedy="give it another name")
         seen[card.name] = line
+        if environment.multiplied and card.letter in _MULTIPLIED:
+            card = replace(card, parameters={**card.parameters, "m": Value("{m}", 0, 0)})
         _check_values(card, environment)
         mapped = tuple(_net(node, path, nets, expansion.global_nets) for node in card.nodes)
         if card.letter == "x":
@@ -196,7 +145,8 @@ def _device(
 ) -> Device:
     texts = {key: value.text for key, value in card.parameters.items()}
     values = {key: value for key, text in texts.items() if (value := environment.value_of(text)) is not None}
-    return Device(name, label, kind, terminals, card.model, texts, values, card, chain[-1].name, path)
+    origins = {key: environment.origins_of(text) for key, text in texts.items()}
+    return Device(name, label, kind, terminals, card.model, texts, values, card, chain[-1].name, path, origins)
 
 
 def _modelled_kind(expansion: _Expansion, chain: Sequence[Scope], card: Card, environment: Environment) -> str:
@@ -255,11 +205,13 @@ def _instance(
     inner = environment.inside(scope, given, card.line)
     first = len(expansion.devices)
     _visit(expansion, (*chain, scope), (*path, card.name), ports, inner)
-    wrapped = _wrapped(scope, expansion.devices[first:], nets)
+    inside = tuple(expansion.devices[first:])
+    wrapped = wrapped_device(scope, inside, nets)
     if wrapped is not None:
         kind, terminals, observed = wrapped
         label = ".".join((*path, card.name))
-        expansion.devices[first:] = [_device(observed or label, label, kind, terminals, card, path, chain, environment)]
+        device = _device(observed or label, label, kind, terminals, card, path, chain, environment)
+        expansion.devices[first:] = [replace(device, inside=inside)]
 
 
 def _unknown_subcircuit(chain: Sequence[Scope], card: Card) -> NoReturn:
@@ -270,23 +222,6 @@ def _unknown_subcircuit(chain: Sequence[Scope], card: Card) -> NoReturn:
         known = {known for scope in chain for around in scope.scopes() for known in around.subcircuits}
         remedy = did_you_mean(name, known, "the subcircuits of the deck")
     raise InputError(f"{card.name} calls an unknown subcircuit {name!r}", place=card.line.place, remedy=remedy)
-
-
-def _wrapped(
-    scope: Scope, devices: Sequence[Device], nets: Sequence[str]
-) -> tuple[str, dict[str, str], str | None] | None:
-    """Kind, terminals and observed name of the one device that a subcircuit wraps; None where it is a circuit."""
-    transistors = [device for device in devices if device.letter == "m"]
-    if len(transistors) == 1 and len(scope.ports) == len(_MOSFET_ROLES):
-        inside = transistors[0]
-        ends = [inside.terminals.get(role) for role in _MOSFET_ROLES]
-        if all(device.letter in "mrdc" for device in devices) and sorted(map(str, ends)) == sorted(nets):
-            return inside.kind, dict(inside.terminals), inside.name
-    kind = _WRAPPED.get(frozenset(device.letter for device in devices))
-    if kind is None or not 2 <= len(scope.ports) <= 3 or len(devices) > 6:
-        return None
-    roles = ("plus", "minus", "bulk")
-    return kind, dict(zip(roles, nets, strict=False)), None
 
 
 def _check_values(card: Card, environment: Environment) -> None:

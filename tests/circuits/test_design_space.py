@@ -12,6 +12,7 @@ from automl_core.space import DesignSpace
 from circuits.design_space import circuit_space, moved_starts, own_parameters
 from circuits.netlist import Deck, read_deck
 from circuits.specfile import SpecFile, read_spec
+from tests.circuits.deck_runs import batch, needs_ngspice, printed
 
 DECK = """differential pair with a bias mirror
 .param ib=20u w6=4u w5=8u l=0.5u rload=10k vlow=0.2
@@ -95,6 +96,79 @@ def test_a_variable_of_no_single_device_has_a_node_of_its_own(tmp_path: Path) ->
     assert space.nodes[-1].kind == "parameter" and space.nodes[-1].slots == {"value": "rload"}
 
 
+HIERARCHY = """two levels, with defaults, expressions and multipliers
+.param wn=10u wp='2*wn' len=0.5u rl=10k k=3 ib=20u half=0.5 wtail=4u wload=3u
+vdd vdd 0 1.8
+vin in 0 dc 0.9
+x1 in a vdd stage wa={wn} wb={wp} la=len mult={k}
+x2 a b vdd doubled m={k}
+x3 b c vdd stage
+r1 vdd c {rl}
+c1 c 0 1p
+.subckt stage i o p wa=1u wb='3*wa' la=1u mult=2
+.param wc={wb*half} ls=0.3u
+xn o i 0 inner w={wa} l={la}
+mp o i p p pch w={wc} l={ls} m={mult}
+mt o i p p pch w={wtail}
+.ends
+.subckt inner d g s w=2u l=2u wn=7u
+m1 d g s 0 nch w={w} l={l}
+m2 d g s 0 nch w={wn} l=1u m=4
+r1 d t {rl*w/1u}
+d1 t s dd area={wload/1u}
+.ends
+.subckt doubled i o p
+xa o i deep
+mp o i p p pch w={wtail} l=1u m=2
+.ends
+.subckt deep o i
+m1 o i 0 0 nch w='wn*2' l=1u
+r1 o 0 1k
+.ends
+.model nch nmos level=1
+.model pch pmos level=1
+.model dd d
+.end
+"""
+NAMES = ("wn", "wp", "len", "rl", "k", "half", "wtail", "wload")
+
+
+def _moved(folder: Path, names: tuple[str, ...], sizes: list[tuple[str, str]]) -> dict[tuple[str, str], set[str]]:
+    """The parameters of the top level at which ngspice gives a device another size."""
+
+    def run(changed: str | None) -> list[float]:
+        values = {name: {"k": 7.0, "half": 0.7}.get(name, 17.3e-6) for name in names if name == changed}
+        lines = read_deck(folder / "pair.cir").flatten(values)
+        shown = [f"print @{device}[{'resistance' if key == 'r' else key}]" for device, key in sizes]
+        return list(printed(batch(folder, lines, ["op", *shown])).values())
+
+    first = run(None)
+    assert len(first) == len(sizes)
+    others = {name: run(name) for name in names}
+    return {size: {name for name in names if others[name][n] != first[n]} for n, size in enumerate(sizes)}
+
+
+@needs_ngspice
+@pytest.mark.parametrize("left_out", ["wp", "wn"])
+def test_slots_are_the_variables_that_move_a_size_in_ngspice(tmp_path: Path, left_out: str) -> None:
+    """Through instances, defaults, expressions, shadowed names, multipliers, and parameters that follow from others."""
+    names = tuple(name for name in NAMES if name != left_out)
+    spec, decks = _made(tmp_path, *(f"{name}: {{min: 1u, max: 20}}" for name in names), deck=HIERARCHY)
+    space = circuit_space(spec, decks)
+    sized = {"nmos": ("w", "l", "m"), "pmos": ("w", "l", "m"), "resistor": ("r", "m"), "diode": ("area", "m")}
+    nodes = {node.name: node for node in space.nodes if node.kind in sized}
+    sizes = [(name, key) for name, node in nodes.items() for key in sized[node.kind]]
+    moved = _moved(tmp_path, names, sizes)
+    expected = {size: next(iter(found)) for size, found in moved.items() if len(found) == 1}
+    found = {(name, key): node.slots[key] for name, node in nodes.items() for key in node.slots}
+    assert found == expected and len(found) >= 14
+
+
+def test_a_variable_that_follows_has_the_slots_of_the_one_it_follows(tmp_path: Path) -> None:
+    nodes = {n.name: n for n in _space(tmp_path, "w5: {min: 1u, max: 9u}", "w1: {expr: '2*w5'}").nodes}
+    assert (nodes["m5"].slots["w"], nodes["m1"].slots["w"], nodes["m2"].slots["w"]) == ("w5", "w5", "w5")
+
+
 def test_edges_join_devices_that_share_a_net_other_than_ground(tmp_path: Path) -> None:
     nets = {
         "ib": {"vdd": "plus", "nb": "minus"},
@@ -103,7 +177,7 @@ def test_edges_join_devices_that_share_a_net_other_than_ground(tmp_path: Path) -
         "m1": {"outp": "drain", "inp": "gate", "tail": "source"},
         "m2": {"outn": "drain", "inn": "gate", "tail": "source"},
         "r1": {"vdd": "plus", "outp": "minus"},
-        "x1": {"vdd": "plus", "outn": "minus"},
+        "r.x1.r2": {"vdd": "plus", "outn": "minus"},
     }
     expected = {
         (one, two, role)

@@ -17,8 +17,9 @@ from circuits.numbers import parse_number
 from circuits.problem import CircuitProblem
 from circuits.signoff import control_block, read_printed
 from circuits.specfile import SpecFile, read_spec
-from tests.circuits.deck_runs import plain_batch, printed
+from tests.circuits.deck_runs import batch, plain_batch, printed
 from tests.circuits.ngspice_runs import run_ngspice
+from tests.end_to_end.command_line import sizewise
 
 MODELS = ".model n nmos level=1 vto=0.45 kp=250u lambda=0.1\n.model p pmos level=1 vto=-0.45 kp=80u lambda=0.15\n"
 OTA = f"""five transistors
@@ -458,3 +459,98 @@ specs: {level: {min: -100}}
     assert metrics["level"] == pytest.approx(-10 * math.log10(1 + w * w), abs=0.01)
     assert metrics["noise"] == pytest.approx(math.sqrt(1.380649e-23 * 300.15 / 1e-9), rel=0.02), "kT/C"
     assert metrics["input"] == 1.0
+
+
+def test_a_deck_that_begins_at_initial_conditions_is_asked_for_no_operating_point(tmp_path: Path) -> None:
+    text = "t\n.param rl=1k\ni1 0 out 1u\nc1 out 0 1p ic=0\nv1 a 0 1\nr1 a b {rl}\nr2 b 0 1k\n"
+    text += ".tran 10n 1u uic\n.meas tran top max v(out)\n.end\n"
+    spec = read_spec(_written(_deck(tmp_path, text)).spec)
+    assert [analysis.command for _, analysis in spec.analyses] == ["tran 10n 1u uic"]
+    with CircuitProblem(spec) as problem:
+        top = problem.evaluate({"rl": 1e3}, "", 0).metrics["top"]
+    assert top == pytest.approx(1e-6 * 1e-6 / 1e-12, rel=1e-3), "I t / C"
+
+
+SPELLINGS = "w1=1e-5 l1={5E-7} rl=+3.0E3 c1=.5e-12f m1=2e0 w2='2*w1' k=agauss(1u,1n,1) w3='2*1u'"
+
+
+def test_numbers_in_scientific_notation_are_numbers(tmp_path: Path) -> None:
+    devices = "m1 out g 0 0 n w={w1} l={l1} m={m1}\nm2 out g 0 0 n w={w2} l={k}\nm3 out g 0 0 n w={w3} l=1u\n"
+    text = f"t\n.param {SPELLINGS}\nv1 vdd 0 1\n{devices}r1 vdd out {{rl}}\nc1 vdd out {{c1}}\n{MODELS}.end\n"
+    deck = read_deck(_deck(tmp_path, text))
+    assert set(sizing_parameters(deck)) == {"w1", "l1", "rl", "c1", "m1", "w3"}
+    values = printed(batch(tmp_path, text.splitlines(), ["op", "print @m1[w] @m1[l] @r1[resistance]"]))
+    starts = [deck.parameter(name).start for name in ("w1", "l1", "rl")]
+    assert list(values.values()) == pytest.approx(starts, rel=1e-9)
+
+
+BIPOLAR = """common emitter
+.param rc=5k area=2
+vcc vcc 0 5
+vin in 0 dc 0.65 ac 1
+q1 c in 0 qn area={area}
+q2 c in 0 qn area=3 m=2
+rc vcc c {rc}
+.model qn npn(bf=100 is=1e-15)
+.ac dec 10 10 1g
+.end
+"""
+
+
+def test_the_areas_of_bipolar_transistors_vary(tmp_path: Path) -> None:
+    spec = read_spec(_written(_deck(tmp_path, BIPOLAR), lift=True).spec)
+    assert set(spec.variables) == {"area", "area_q2", "m_q2", "rc"}
+    assert spec.variables["m_q2"].integer and not spec.variables["area_q2"].integer
+    with CircuitProblem(spec) as problem:
+        start = {"area": 2.0, "area_q2": 3.0, "m_q2": 2.0, "rc": 100.0}
+        drawn = [problem.evaluate({**start, "area": area}, "", 0).metrics["supply_current"] for area in (2.0, 10.0)]
+    assert drawn[1] / drawn[0] == pytest.approx((10 + 3 * 2) / (2 + 3 * 2), rel=1e-3), "the current goes with the area"
+
+
+HIERARCHY = """an amplifier in two levels
+.param wn=10u k=2 rl=1k um=1u vdd=1.8 scaled={2*wn}
+vdd vdd 0 {vdd}
+vin in 0 dc 0.9 ac 1
+x1 in out vdd amp w1={scaled} rload='rl*2' m={k}
+rb vdd 0 {vdd/10u}
+.subckt amp in out vdd w1=1u rload=7k wdefault=5u
+x1 out in pair w='w1*1'
+r1 vdd out {rload}
+x2 vdd in pair w={wdefault}
+.ends
+.subckt pair d g w=1u
+m1 d g 0 0 n w={w} l=1u
+m2 d g 0 0 n w={w} l=1u
+.ends
+.model n nmos level=1 vto=0.4 kp=100u lambda=0
+.ac dec 10 1k 1g
+.end
+"""
+
+
+def test_parameters_that_set_sizes_through_instances_vary(tmp_path: Path) -> None:
+    spec = read_spec(_written(_deck(tmp_path, HIERARCHY)).spec)
+    assert list(spec.variables) == ["wn", "k", "rl"], "none of the supply, and nothing lifted"
+    assert spec.variables["k"].integer and str(spec.decks[""]).endswith("amp.cir")
+    with CircuitProblem(spec) as problem:
+        assert problem.space.start == {"wn": 10e-6, "k": 2, "rl": 1e3}
+        slots = {node.name: dict(node.slots) for node in problem.space.nodes if node.slots}
+        assert slots == {
+            "m.x1.x1.m1": {"w": "wn", "m": "k"},
+            "m.x1.x1.m2": {"w": "wn", "m": "k"},
+            "r.x1.r1": {"r": "rl", "m": "k"},
+            "m.x1.x2.m1": {"m": "k"},
+            "m.x1.x2.m2": {"m": "k"},
+        }
+        for point in ({"wn": 10e-6, "k": 2.0, "rl": 100.0}, {"wn": 20e-6, "k": 3.0, "rl": 100.0}):
+            current = problem.evaluate(point, "", 0).metrics["supply_current"]
+            # two transistors a pair, of 2 wn and of 5 um, both saturated, k times; and the resistor of 1.8 V at 10 uA
+            square = 2 * point["k"] * (2 * point["wn"] + 5e-6) / 1e-6 * 50e-6 * 0.5**2
+            assert current == pytest.approx(square + 1e-5, rel=1e-3)
+
+
+def test_a_hierarchy_is_sized(tmp_path: Path) -> None:
+    path = _written(_deck(tmp_path, HIERARCHY)).spec
+    command = ["size", str(path), "--seed", "0", "--jobs", "1", "--budget", "4", "-o", str(tmp_path / "run")]
+    run = sizewise(tmp_path, *command)
+    assert "a fresh `ngspice -n -b` confirms" in run.out, run

@@ -284,6 +284,28 @@ def test_only_the_chosen_section_of_a_library_is_read(tmp_path: Path) -> None:
     assert error.place == f"{tmp_path / 'deck.cir'}:3"
 
 
+@needs_ngspice
+@pytest.mark.parametrize("compat", ["ps", "psa", "lt", "lta", "ltpsa", "hsa", None])
+def test_a_library_without_a_section_is_an_include_where_it_is_one_for_ngspice(
+    tmp_path: Path, compat: str | None
+) -> None:
+    (tmp_path / "models.lib").write_text(".lib other.lib\n.param r2=5\n")
+    (tmp_path / "other.lib").write_text(".param r1=3\n")
+    text = "t\n.lib models.lib\ni1 0 a 1\nr1 a b {r1}\nr2 b 0 {r2}\n"
+    (tmp_path / "deck.cir").write_text(text)
+    dialect = ["-D", f"ngbehavior={compat}"] if compat else []
+    volts = printed(batch(tmp_path, text.splitlines(), ["op", "print v(a)"], *dialect))
+    if not volts:
+        with pytest.raises(InputError, match=r"'\.lib models\.lib' names no section") as caught:
+            read_deck(tmp_path / "deck.cir", compat=compat)
+        assert compat in ("hsa", None) and caught.value.place == f"{tmp_path / 'deck.cir'}:2"
+        assert str(caught.value.remedy).startswith("write .include 'models.lib', or name a section")
+    else:
+        deck = read_deck(tmp_path / "deck.cir", compat=compat)
+        assert volts["v(a)"] == pytest.approx(sum(device.values["r"] for device in deck.devices[1:]))
+        assert [include.file.name for include in deck.includes] == ["models.lib", "other.lib"]
+
+
 def test_includes_are_relative_to_the_file_that_asks(tmp_path: Path) -> None:
     (tmp_path / "cells" / "deep").mkdir(parents=True)
     (tmp_path / "cells" / "a b.inc").write_text(".inc deep/c.inc\r\n")

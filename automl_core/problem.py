@@ -154,8 +154,9 @@ class Trial:
         asked: the coordinates that were asked for, shape (dim,).
         unit: the coordinates of the design as it was evaluated, shape (dim,).
         point: the design as it was evaluated (decoded, repaired).
-        metrics: the worst of each metric over the scenarios; for a raced trial, as expected in those it did not see.
-        by_scenario: the metrics in each scenario.
+        metrics: the worst of each metric over the scenarios; for a raced trial, as expected in those it did not see;
+            none for a failed one, whatever it gave in some scenarios.
+        by_scenario: the metrics in each scenario that gave some.
         observations: by node, in the first scenario.
         status: ``ok``; ``failed`` or ``timeout`` (no figures); ``raced`` (worse than the best after a few scenarios).
         error: why it failed.

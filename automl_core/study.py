@@ -228,12 +228,13 @@ class Study:
             (f"{s}: {a}" if s else str(a) for s, a in candidate.answers.items() if isinstance(a, EvaluationError)), None
         )
         seen: Observations = evaluations[0].observations if evaluations else {}
+        gave_none = candidate.status in ("failed", "timeout")  # whatever the scenarios before it gave
         return Trial(
             number=number,
             asked=candidate.asked,
             unit=self.problem.space.encode(candidate.point),
             point=candidate.point,
-            metrics=self.specs.worst({**self._expected(candidate), **candidate.metrics}),
+            metrics={} if gave_none else self.specs.worst({**self._expected(candidate), **candidate.metrics}),
             by_scenario=candidate.metrics,
             observations=seen,
             status=candidate.status,

@@ -13,7 +13,7 @@ from automl_core.problem import Evaluation, Point, Problem, Trial
 from automl_core.record import Record
 from automl_core.specs import Spec, Specs
 from automl_core.study import Study, evaluation_seed
-from automl_core.testing import Allocation, Cliff, Corners, Kinds, Rosenbrock
+from automl_core.testing import Allocation, Cliff, Corners, HotFailure, Kinds, Rosenbrock
 
 
 class Counted:
@@ -67,13 +67,18 @@ def test_designs_are_repaired_before_they_are_evaluated() -> None:
 def test_a_failure_is_a_trial_and_the_study_goes_on() -> None:
     run = study(Cliff(), Cliff.specs)
     failed, fine = run.evaluate(np.array([[0.1, 0.5, 0.5], [0.5, 0.2, 0.1]]))
-    assert (
-        failed.status == "failed"
-        and failed.error == "x0 is 0.1, below 1/3"
-        and failed.metrics.get("sum", math.nan) != 0
-    )
+    assert failed.status == "failed" and failed.error == "x0 is 0.1, below 1/3" and failed.metrics == {}
     assert fine.status == "ok" and fine.metrics["sum"] == pytest.approx(0.8)
     assert run.best is not None and run.best.number == 1
+
+
+def test_a_design_that_fails_in_a_corner_has_no_figures_to_be_taken_for_a_good_one(tmp_path: Path) -> None:
+    run = study(HotFailure(), HotFailure.specs, path := tmp_path / "study.sqlite")
+    (trial,) = run.evaluate(np.array([[0.1, 0.2]]))
+    assert (trial.status, trial.error, trial.cost) == ("failed", "hot: x is 0.1, below 1/2", 2)
+    assert trial.metrics == {} and trial.by_scenario == {"nominal": {"sum": pytest.approx(0.3)}}
+    Record.open(path)._connection.execute("UPDATE trials SET metrics = '{\"sum\": 0.3}'")  # as files were written once
+    assert [old.metrics for old in Record.open(path).trials()] == [{}]
 
 
 def test_a_timeout_has_its_own_status() -> None:

@@ -21,6 +21,7 @@ from automl_core.testing import (
     BinhKorn,
     Cliff,
     Corners,
+    HotFailure,
     Kinds,
     PressureVessel,
     Rosenbrock,
@@ -30,7 +31,18 @@ from automl_core.testing import (
     trial_of,
 )
 
-TOYS = (Rosenbrock(3), Corners(), Allocation(), Kinds(), Cliff(), Ackley(), PressureVessel(), Spring(), BinhKorn())
+TOYS = (
+    Rosenbrock(3),
+    Corners(),
+    HotFailure(),
+    Allocation(),
+    Kinds(),
+    Cliff(),
+    Ackley(),
+    PressureVessel(),
+    Spring(),
+    BinhKorn(),
+)
 
 
 @pytest.mark.parametrize("name", names())

@@ -130,7 +130,8 @@ class Study:
         self._repair = problem.repair if isinstance(problem, Repairing) else None
         self._known: dict[bytes, Trial] = {}
         self._recorded = {_key(trial.point): trial for trial in record.trials()}
-        self._began = time.monotonic() - float(record.facts().get("elapsed", 0.0))
+        self._recorded_seconds = float(record.facts().get("elapsed", 0.0))
+        self._began = time.monotonic() - self._recorded_seconds
         self._worst_counts: Counter[str] = Counter()
         self._complete: deque[Trial] = deque(maxlen=8)
         self._improved_at = 0
@@ -153,10 +154,15 @@ class Study:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the budget is spent."""
-        if self.budget.seconds is not None and self.elapsed >= self.budget.seconds:
-            return True
+        """Whether the budget is spent: time cannot be before there is a trial, nor while the record is replayed."""
+        if self.budget.seconds is not None and self.trials and not self._replaying:
+            return self.elapsed >= self.budget.seconds
         return self.remaining == 0
+
+    @property
+    def _replaying(self) -> bool:
+        """Whether the record holds trials that nobody has asked for again yet."""
+        return len(self.trials) < len(self._recorded)
 
     # Evaluation.
 
@@ -191,7 +197,7 @@ class Study:
     def _settle(self, candidates: list[_Candidate], checkpoint: bytes | None) -> None:
         """Turn new candidates into trials: from the record, or by evaluation."""
         replayed = [self._recorded[c.key] for c in candidates if c.key in self._recorded]
-        if replayed or (len(self.trials) < len(self._recorded) and self.remaining != 0):
+        if replayed or (self._replaying and self.remaining != 0):
             self._check_replay(candidates, replayed)
             self._adopt({c.key: self._recorded[c.key] for c in candidates if c.key in self._recorded})
             return
@@ -213,6 +219,7 @@ class Study:
             )
 
     def _adopt(self, trials: Mapping[bytes, Trial]) -> None:
+        replaying = self._replaying
         for key, trial in trials.items():
             self.trials.append(trial)
             self._known[key] = trial
@@ -221,6 +228,8 @@ class Study:
             score = self.specs.judge(trial)
             if trial.status == "ok" and score.better_than(self.best_score):
                 self.best, self.best_score, self._improved_at = trial, score, self.spent
+        if replaying and not self._replaying:  # what it took to think all this is in the recorded time already
+            self._began = time.monotonic() - self._recorded_seconds
 
     def _trial(self, number: int, candidate: _Candidate) -> Trial:
         answers, evaluations = candidate.answers.values(), list(candidate.evaluations.values())

@@ -1,4 +1,4 @@
-import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -169,6 +169,41 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(name: str, cut: i
     resumed = go(path, 120)
     assert essence(resumed.trials) == whole
     assert len(problem.calls) == 120 - len(interrupted.trials), "no evaluation is repeated"
+
+
+@pytest.mark.parametrize("name", ["random", "cmaes"])
+def test_a_run_of_so_many_seconds_that_ended_is_found_as_it_ended(name: str, tmp_path: Path) -> None:
+    class Slow(Rosenbrock):
+        def evaluate(self, point: Point, scenario: str, seed: int) -> Evaluation:
+            time.sleep(0.01)
+            return super().evaluate(point, scenario, seed)
+
+    problem, specs, path = Counted(Slow(2)), Specs([Spec("value", goal="minimize")]), tmp_path / "study.sqlite"
+    ended = study(problem, specs, path, budget=Budget(seconds=0.5))
+    ended.run(make(name, problem.space, specs, 0, ended.budget), stop="budget")
+    problem.calls.clear()
+    seconds = min(0.5, float(Record.open(path).facts()["elapsed"]))  # its last check came a moment after its last trial
+    again = study(problem, specs, path, budget=Budget(seconds=seconds))
+    assert again.run(make(name, problem.space, specs, 0, again.budget), stop="budget") == "budget"
+    assert essence(again.trials) == essence(ended.trials) and not problem.calls
+    assert again.best is not None and ended.best is not None and again.best.number == ended.best.number
+
+
+def test_time_that_a_replay_takes_is_not_charged_again(tmp_path: Path) -> None:
+    path, asked = tmp_path / "study.sqlite", np.random.default_rng(0).random((2, 2))
+    study(Rosenbrock(2), Rosenbrock.specs, path).evaluate(asked)
+    recorded = float(Record.open(path).facts()["elapsed"])
+    again = study(Rosenbrock(2), Rosenbrock.specs, path, budget=Budget(seconds=recorded + 0.5))
+    time.sleep(0.6)  # of thinking
+    assert not again.exhausted, "it has not come to its end yet"
+    again.evaluate(asked)
+    assert again.elapsed < recorded + 0.5 and not again.exhausted
+
+
+def test_a_budget_of_no_time_worth_mentioning_is_enough_for_the_start() -> None:
+    run = study(Corners(), Corners.specs, budget=Budget(seconds=1e-9))
+    assert run.run(make("random", run.problem.space, run.specs, 0, run.budget), stop="budget") == "budget"
+    assert [dict(trial.point) for trial in run.trials] == [{"x": 2.5, "y": 2.5}]
 
 
 def stop_at(cut: int):  # type: ignore[no-untyped-def]

@@ -103,6 +103,11 @@ def test_auto_says_what_it_picked_and_why() -> None:
     assert choose(numbers, specs, Budget(50_000, evaluation_seconds=1e-4)).names == ("cmaes",)
     kinds = DesignSpace([Variable(f"k{i}", choices=tuple(range(9))) for i in range(200)])
     assert choose(kinds, specs, Budget(evaluations=2000)).names == ("de",)
+    for unlimited in (Budget(), Budget(seconds=600)):
+        assert choose(numbers, specs, unlimited).names == ("seq2seq", "cmaes"), "nothing says that all designs fit"
+        grid = DesignSpace([Variable(f"n{i}", 1, 100, integer=True) for i in range(10)])
+        assert choose(grid, specs, unlimited).names == ("seq2seq", "cmaes"), "nor that 10^20 do"
+        assert choose(DesignSpace(grid.variables[:1]), specs, unlimited).names == ("random",)
     assert choose(numbers, specs, Budget(seconds=10, evaluation_seconds=1.0)).names == ("random",), "ten evaluations"
     assert "1e+03 ms each" in choose(numbers, specs, Budget(seconds=10, evaluation_seconds=1.0)).reason
 

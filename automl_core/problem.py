@@ -38,7 +38,8 @@ class Evaluation:
     """What one design gave in one scenario.
 
     Args:
-        metrics: figures by name, in their own units; NaN where a figure could not be measured.
+        metrics: figures by name, in their own units; NaN where a figure could not be measured. A study takes an
+            infinite one for NaN: it has no place in an order of finite figures, and none in JSON.
         observations: what was seen at each node on the way (an operating point, an activation), by name.
         seconds: wall time of the evaluation alone.
         artifacts: (path, checksum) of files it left.

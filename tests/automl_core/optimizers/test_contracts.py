@@ -55,6 +55,15 @@ def test_every_toy_keeps_the_contract_of_a_problem(problem: Problem) -> None:
     check_problem(lambda: problem)
 
 
+def test_a_problem_whose_figures_no_record_can_keep_breaks_its_contract() -> None:
+    class Array(Rosenbrock):
+        def evaluate(self, point: Point, scenario: str, seed: int) -> Evaluation:
+            return Evaluation({"value": np.array(1.0)})  # type: ignore[dict-item]
+
+    with pytest.raises(AssertionError, match=r"are numbers, text or names: .*numpy.ndarray"):
+        check_problem(lambda: Array(2))
+
+
 def best(name: str, problem: Problem, specs: Specs, evaluations: int, seed: int) -> Study:
     study = Study(problem, specs, Pool(problem), Record.create(":memory:"), budget=Budget(evaluations=evaluations))
     study.run(make(name, problem.space, specs, seed, study.budget), stop="budget")

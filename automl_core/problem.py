@@ -15,7 +15,6 @@ from automl_core.space import Array, DesignSpace, Point, Value
 __all__ = [
     "Allowed",
     "Chunked",
-    "Differentiable",
     "Divisible",
     "Evaluation",
     "Metrics",
@@ -133,17 +132,6 @@ class Sequential(Repairing, Protocol):
 
     def allowed(self, prefixes: Sequence[Point]) -> Sequence[Allowed]:
         """What the next variable may be, for a batch of prefixes of physical values, decided in the space's order."""
-
-
-@runtime_checkable
-class Differentiable(Problem, Protocol):
-    """A problem whose choices have gradients (a supernet)."""
-
-    def train_step(self, points: Sequence[Point]) -> None:
-        """One step of training of the weights that the points use; part of evaluating."""
-
-    def choice_gradient(self, points: Sequence[Point]) -> Mapping[str, Array]:
-        """Gradient of the loss with respect to each choice's gates: variable name -> shape (points, choices)."""
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from automl_core.budget import Budget
 from automl_core.contest import Contest, Entry, Outcome
 from automl_core.crew import Failed, each
 from automl_core.errors import InputError
-from automl_core.optimizers import make, names
-from automl_core.space import DesignSpace, Variable
-from automl_core.specs import Spec, Specs
+from automl_core.optimizers import check_name
 from automl_core.study import Stop
 
 __all__ = ["Comparison", "Contestant", "Progress", "check_contestants"]
@@ -172,8 +169,7 @@ def check_contestants(contestants: Sequence[Contestant]) -> None:
         InputError: naming the nearest that does exist.
     """
     for contestant in contestants:
-        if contestant.optimizer not in names():  # `make` knows what to say; it looks at the name first
-            make(contestant.optimizer, DesignSpace([Variable("x")]), Specs([Spec("x", maximum=1.0)]), 0, Budget())
+        check_name(contestant.optimizer)
     _refuse_twice((contestant.optimizer for contestant in contestants), "optimizer", "name it once")
 
 

@@ -80,14 +80,22 @@ def each(do: Callable[[Task], Result], tasks: Iterable[Task], jobs: int) -> Iter
     try:
         while waiting or busy:
             while waiting and len(busy) < jobs:
-                worker = idle.pop() if idle else _Worker(do)
+                begun = not idle
+                worker = _Worker(do) if begun else idle.pop()
                 busy[worker.line] = worker, waiting[0]
-                worker.line.send(waiting.popleft())
+                try:
+                    worker.line.send(waiting[0])
+                except OSError:  # it is dead
+                    if not begun:  # it died idle, of no task: another one takes this
+                        del busy[worker.line]
+                        worker.end()
+                        continue
+                waiting.popleft()
             for line in wait(list(busy)):
                 worker, task = busy[line]
                 try:
                     answer = worker.line.recv()
-                except EOFError:
+                except (EOFError, OSError):
                     answer = worker.death()
                 else:
                     idle.append(worker)

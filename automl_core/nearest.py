@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 __all__ = ["did_you_mean"]
 
+_MOST = 16
+"""Names that a remedy lists."""
+
 
 def did_you_mean(name: str, known: Iterable[str], what: str) -> str:
     """One sentence for an error's remedy.
@@ -22,4 +25,4 @@ def did_you_mean(name: str, known: Iterable[str], what: str) -> str:
         return f"did you mean {' or '.join(repr(match) for match in near)}?"
     if not names:
         return "nothing of the kind is defined"
-    return f"{what} are {', '.join(names[:12])}{' ...' if len(names) > 12 else ''}"
+    return f"{what} are {', '.join(names[:_MOST])}{' ...' if len(names) > _MOST else ''}"

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import pickle
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from types import TracebackType
 from typing import Literal, TypeAlias
 
-from automl_core.errors import EvaluationError, InputError, MissingError
+from automl_core.errors import EvaluationError, InputError, MissingError, SizewiseError
 from automl_core.problem import Chunked, Divisible, Evaluation, Problem, Request
 
 __all__ = ["Answer", "Pool"]
@@ -24,8 +25,8 @@ _Chunk: TypeAlias = Sequence[Request]
 _WORTH_SECONDS = 0.1
 """Chunks that may be divided take about so long: enough to hide the exchange with a worker and what it finds cold after
 it, and little to wait for at the end."""
-_problem_of_worker: Problem | None = None
-"""The problem of this worker process: sent once, when the worker starts."""
+_problem_of_worker: Problem | SizewiseError | None = None
+"""The problem of this worker process, or why it cannot be loaded there: sent once, when the worker starts."""
 
 
 def answer_chunk(problem: Problem, chunk: _Chunk) -> list[Answer]:
@@ -43,14 +44,25 @@ def _answer(problem: Problem, request: Request) -> Answer:
         return error
 
 
-def _start_worker(problem: Problem) -> None:
+def _start_worker(pickled: bytes) -> None:
+    """Load the problem. An error here would break the pool, as a death does: it is kept for who asks first."""
     global _problem_of_worker
-    _problem_of_worker = problem
+    try:
+        _problem_of_worker = pickle.loads(pickled)
+    except SizewiseError as error:
+        _problem_of_worker = error
+    except Exception as error:  # the boundary of the process: whatever a problem's own code raises
+        _problem_of_worker = InputError(
+            f"the problem cannot be loaded in a worker process: {type(error).__name__}: {error}",
+            remedy="its class and all that it refers to must be there for every process of this machine to load",
+        )
 
 
 def _answer_in_worker(chunk: _Chunk) -> list[Answer]:
     if _problem_of_worker is None:
         raise RuntimeError("the worker was started without a problem")
+    if isinstance(_problem_of_worker, SizewiseError):
+        raise _problem_of_worker
     return answer_chunk(_problem_of_worker, chunk)
 
 
@@ -80,6 +92,9 @@ class Pool:
 
         A worker that dies takes its chunk with it: the chunk is done again alone, and a request that kills its worker
         a second time is answered by an error.
+
+        Raises:
+            InputError: the problem cannot be loaded in a worker process.
         """
         size = self._share(len(requests)) if self._divides else self._size
         chunks = [requests[start : start + size] for start in range(0, len(requests), size)]
@@ -125,7 +140,9 @@ class Pool:
         if self._kind == "threads":
             return ThreadPoolExecutor(self.jobs, thread_name_prefix="evaluation")
         spawn = multiprocessing.get_context("spawn")  # a fork of a process with threads or a loaded library can hang
-        return ProcessPoolExecutor(self.jobs, mp_context=spawn, initializer=_start_worker, initargs=(self._problem,))
+        return ProcessPoolExecutor(
+            self.jobs, mp_context=spawn, initializer=_start_worker, initargs=(pickle.dumps(self._problem),)
+        )
 
     def _result(self, chunk: _Chunk, future: Future[list[Answer]]) -> list[Answer]:
         try:

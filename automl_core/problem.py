@@ -15,7 +15,6 @@ from automl_core.space import Array, DesignSpace, Point, Value
 __all__ = [
     "Allowed",
     "Chunked",
-    "Differentiable",
     "Divisible",
     "Evaluation",
     "Metrics",
@@ -38,7 +37,8 @@ class Evaluation:
     """What one design gave in one scenario.
 
     Args:
-        metrics: figures by name, in their own units; NaN where a figure could not be measured.
+        metrics: figures by name, in their own units; NaN where a figure could not be measured. A study takes an
+            infinite one for NaN: it has no place in an order of finite figures, and none in JSON.
         observations: what was seen at each node on the way (an operating point, an activation), by name.
         seconds: wall time of the evaluation alone.
         artifacts: (path, checksum) of files it left.
@@ -134,17 +134,6 @@ class Sequential(Repairing, Protocol):
         """What the next variable may be, for a batch of prefixes of physical values, decided in the space's order."""
 
 
-@runtime_checkable
-class Differentiable(Problem, Protocol):
-    """A problem whose choices have gradients (a supernet)."""
-
-    def train_step(self, points: Sequence[Point]) -> None:
-        """One step of training of the weights that the points use; part of evaluating."""
-
-    def choice_gradient(self, points: Sequence[Point]) -> Mapping[str, Array]:
-        """Gradient of the loss with respect to each choice's gates: variable name -> shape (points, choices)."""
-
-
 @dataclass(frozen=True)
 class Trial:
     """One design in a study.
@@ -154,8 +143,9 @@ class Trial:
         asked: the coordinates that were asked for, shape (dim,).
         unit: the coordinates of the design as it was evaluated, shape (dim,).
         point: the design as it was evaluated (decoded, repaired).
-        metrics: the worst of each metric over the scenarios; for a raced trial, as expected in those it did not see.
-        by_scenario: the metrics in each scenario.
+        metrics: the worst of each metric over the scenarios; for a raced trial, as expected in those it did not see;
+            none for a failed one, whatever it gave in some scenarios.
+        by_scenario: the metrics in each scenario that gave some.
         observations: by node, in the first scenario.
         status: ``ok``; ``failed`` or ``timeout`` (no figures); ``raced`` (worse than the best after a few scenarios).
         error: why it failed.

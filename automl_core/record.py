@@ -262,7 +262,7 @@ def _from_row(row: tuple[Any, ...]) -> Trial:
         asked=_array(asked),
         unit=_array(unit),
         point=orjson.loads(point),
-        metrics=_numbers(orjson.loads(metrics)),
+        metrics={} if status in ("failed", "timeout") else _numbers(orjson.loads(metrics)),  # older files hold some
         by_scenario={scenario: _numbers(values) for scenario, values in orjson.loads(by_scenario).items()},
         observations={node: _numbers(values) for node, values in orjson.loads(observations).items()},
         status=status,

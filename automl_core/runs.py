@@ -25,8 +25,10 @@ def new_run_folder(asked: Path | None, name: str) -> Path:
     Raises:
         InputError: the folder holds something already, or cannot be made.
     """
-    folder = asked or _next_free(Path("runs"), name)
+    folder = asked or Path("runs")
     try:
+        if asked is None:
+            return _make_next(folder, name)
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             remedy = f"`sizewise resume {folder}` goes on with a run; or name another folder"
@@ -43,11 +45,18 @@ def new_run_folder(asked: Path | None, name: str) -> Path:
     return folder
 
 
-def _next_free(parent: Path, name: str) -> Path:
+def _make_next(parent: Path, name: str) -> Path:
+    """Make the first of the numbered folders that is not there: of two runs begun at once, only one can."""
+    parent.mkdir(parents=True, exist_ok=True)
     number = 1
-    while (parent / f"{name}-{number}").exists():
-        number += 1
-    return parent / f"{name}-{number}"
+    while True:
+        folder = parent / f"{name}-{number}"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

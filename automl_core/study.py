@@ -7,12 +7,13 @@ budget by construction.
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 import orjson
@@ -38,6 +39,7 @@ from automl_core.specs import Score, Specs
 
 __all__ = ["Study", "Stop", "StopReason", "evaluation_seed"]
 
+T = TypeVar("T")
 Stop: TypeAlias = Literal["met", "stall", "budget"]
 StopReason: TypeAlias = Literal["met", "stall", "budget", "exhausted"]
 
@@ -62,6 +64,18 @@ def _seed(study_seed: int, key: bytes) -> int:
 
 def _key(point: Point) -> bytes:
     return orjson.dumps(dict(point), option=orjson.OPT_SORT_KEYS)
+
+
+def _plain(value: T) -> T:
+    """The same number as Python's own, which JSON knows: numpy's scalars are none of it."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _as_kept(evaluation: Evaluation) -> Evaluation:
+    """An evaluation as a record gives it back: plain numbers, and NaN for what is not finite, which orders nothing."""
+    metrics = {name: _plain(value) if math.isfinite(value) else math.nan for name, value in evaluation.metrics.items()}
+    seen = {node: {n: _plain(value) for n, value in values.items()} for node, values in evaluation.observations.items()}
+    return replace(evaluation, metrics=metrics, observations=seen, seconds=_plain(evaluation.seconds))
 
 
 def _as_asked(trial: Trial, asked: Array) -> Trial:
@@ -126,14 +140,21 @@ class Study:
         self._pool = pool
         self._record = record
         self._progress = progress
-        self._earlier = tuple(earlier)
+        self._earlier = tuple(self._judged_anew(trial) for trial in earlier)
         self._repair = problem.repair if isinstance(problem, Repairing) else None
         self._known: dict[bytes, Trial] = {}
         self._recorded = {_key(trial.point): trial for trial in record.trials()}
-        self._began = time.monotonic() - float(record.facts().get("elapsed", 0.0))
+        self._recorded_seconds = float(record.facts().get("elapsed", 0.0))
+        self._began = time.monotonic() - self._recorded_seconds
         self._worst_counts: Counter[str] = Counter()
         self._complete: deque[Trial] = deque(maxlen=8)
         self._improved_at = 0
+
+    def _judged_anew(self, trial: Trial) -> Trial:
+        """A trial of another study with the worst figures by these specs: its own may have had other worst ones."""
+        if trial.status != "ok" or not trial.by_scenario:
+            return trial
+        return replace(trial, metrics=self.specs.worst(trial.by_scenario))
 
     def __deepcopy__(self, memo: object) -> Study:
         """Itself: there is one gate. Gymnasium copies the arguments that an environment is made with."""
@@ -153,10 +174,15 @@ class Study:
 
     @property
     def exhausted(self) -> bool:
-        """Whether the budget is spent."""
-        if self.budget.seconds is not None and self.elapsed >= self.budget.seconds:
-            return True
+        """Whether the budget is spent: time cannot be before there is a trial, nor while the record is replayed."""
+        if self.budget.seconds is not None and self.trials and not self._replaying:
+            return self.elapsed >= self.budget.seconds
         return self.remaining == 0
+
+    @property
+    def _replaying(self) -> bool:
+        """Whether the record holds trials that nobody has asked for again yet."""
+        return len(self.trials) < len(self._recorded)
 
     # Evaluation.
 
@@ -185,16 +211,18 @@ class Study:
     def _candidate(self, coordinates: Array) -> _Candidate:
         point: Point = self.problem.space.decode(coordinates)
         if self._repair is not None:
-            point = self._repair(point)
+            point = {name: _plain(value) for name, value in self._repair(point).items()}
         return _Candidate(np.array(coordinates), point, _key(point))
 
     def _settle(self, candidates: list[_Candidate], checkpoint: bytes | None) -> None:
         """Turn new candidates into trials: from the record, or by evaluation."""
-        replayed = [self._recorded[c.key] for c in candidates if c.key in self._recorded]
-        if replayed or (len(self.trials) < len(self._recorded) and self.remaining != 0):
-            self._check_replay(candidates, replayed)
-            self._adopt({c.key: self._recorded[c.key] for c in candidates if c.key in self._recorded})
-            return
+        replayed = {c.key: self._recorded[c.key] for c in candidates if c.key in self._recorded}
+        if replayed or (self._replaying and self.remaining != 0):
+            self._check_replay(candidates, list(replayed.values()))
+            self._adopt(replayed)
+            candidates, checkpoint = candidates[len(replayed) :], None  # a state of before the part that is replayed
+            if not candidates or self.remaining == 0:
+                return
         reached = self._race(candidates)
         trials = {c.key: self._trial(number, c) for number, c in enumerate(reached, start=len(self.trials))}
         self._record.append(list(trials.values()), elapsed=self.elapsed, checkpoint=checkpoint)
@@ -203,9 +231,11 @@ class Study:
             self._progress(self)
 
     def _check_replay(self, candidates: list[_Candidate], replayed: list[Trial]) -> None:
+        """Refuse a record that does not go on with these; it may end among them, where a smaller budget did."""
         complete = len(replayed) == len(candidates) or len(replayed) == len(self._recorded) - len(self.trials)
+        first = all(c.key in self._recorded for c in candidates[: len(replayed)])
         numbers = [trial.number for trial in replayed]
-        if not complete or numbers != list(range(len(self.trials), len(self.trials) + len(replayed))):
+        if not (complete and first) or numbers != list(range(len(self.trials), len(self.trials) + len(replayed))):
             raise RecordError(
                 f"the record does not follow from its own settings at trial {len(self.trials)}",
                 place=str(self._record.path),
@@ -213,6 +243,7 @@ class Study:
             )
 
     def _adopt(self, trials: Mapping[bytes, Trial]) -> None:
+        replaying = self._replaying
         for key, trial in trials.items():
             self.trials.append(trial)
             self._known[key] = trial
@@ -221,6 +252,8 @@ class Study:
             score = self.specs.judge(trial)
             if trial.status == "ok" and score.better_than(self.best_score):
                 self.best, self.best_score, self._improved_at = trial, score, self.spent
+        if replaying and not self._replaying:  # what it took to think all this is in the recorded time already
+            self._began = time.monotonic() - self._recorded_seconds
 
     def _trial(self, number: int, candidate: _Candidate) -> Trial:
         answers, evaluations = candidate.answers.values(), list(candidate.evaluations.values())
@@ -228,12 +261,13 @@ class Study:
             (f"{s}: {a}" if s else str(a) for s, a in candidate.answers.items() if isinstance(a, EvaluationError)), None
         )
         seen: Observations = evaluations[0].observations if evaluations else {}
+        gave_none = candidate.status in ("failed", "timeout")  # whatever the scenarios before it gave
         return Trial(
             number=number,
             asked=candidate.asked,
             unit=self.problem.space.encode(candidate.point),
             point=candidate.point,
-            metrics=self.specs.worst({**self._expected(candidate), **candidate.metrics}),
+            metrics={} if gave_none else self.specs.worst({**candidate.metrics, **self._expected(candidate)}),
             by_scenario=candidate.metrics,
             observations=seen,
             status=candidate.status,
@@ -270,7 +304,7 @@ class Study:
     def _answer(self, candidates: list[_Candidate], scenario: str) -> None:
         requests = [Request(c.point, scenario, _seed(self.seed, c.key)) for c in candidates]
         for candidate, answer in zip(candidates, self._pool.evaluate(requests), strict=True):
-            candidate.answers[scenario] = answer
+            candidate.answers[scenario] = _as_kept(answer) if isinstance(answer, Evaluation) else answer
             if isinstance(answer, EvaluationError):
                 candidate.status = "timeout" if isinstance(answer, EvaluationTimeout) else "failed"
 

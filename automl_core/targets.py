@@ -54,7 +54,7 @@ class Targets:
         maxima: metric -> range of its greatest acceptable value.
 
     Raises:
-        InputError: a range names a metric without a spec.
+        InputError: a range names a metric without a spec, or a draw could put a least value above a greatest.
     """
 
     def __init__(self, specs: Specs, minima: Mapping[str, Range], maxima: Mapping[str, Range]) -> None:
@@ -63,6 +63,16 @@ class Targets:
             if metric not in specs.by_metric:
                 known = ", ".join(specs.by_metric)
                 raise InputError(f"no spec names the metric {metric!r}", remedy=f"name one of: {known}")
+
+        for spec in specs.specs:
+            least = minima[spec.metric].high if spec.metric in minima else spec.minimum
+            most = maxima[spec.metric].low if spec.metric in maxima else spec.maximum
+            if least is not None and most is not None and least > most:
+                raise InputError(
+                    f"the targets of {spec.metric!r} may exclude each other: min goes up to {least:g}, "
+                    f"and max down to {most:g}",
+                    remedy="keep every min at or below every max",
+                )
 
     def draw(self, n: int, generator: np.random.Generator) -> list[Specs]:
         """``n`` targets, each bound independently of the others."""

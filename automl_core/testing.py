@@ -14,15 +14,19 @@ import numpy as np
 from automl_core.budget import Budget
 from automl_core.errors import EvaluationError
 from automl_core.optimizers import make
+from automl_core.pool import Pool
 from automl_core.problem import Problem, Repairing, Request, Sequential, Trial
+from automl_core.record import Record
 from automl_core.space import Array, Point
-from automl_core.specs import Specs
+from automl_core.specs import Spec, Specs
+from automl_core.study import Study
 from automl_core.toys import (
     Ackley,
     Allocation,
     BinhKorn,
     Cliff,
     Corners,
+    HotFailure,
     Kinds,
     PressureVessel,
     Rosenbrock,
@@ -35,6 +39,7 @@ __all__ = [
     "BinhKorn",
     "Cliff",
     "Corners",
+    "HotFailure",
     "Kinds",
     "PressureVessel",
     "Rosenbrock",
@@ -115,7 +120,8 @@ def check_problem(make_problem: Callable[[], Problem], *, designs: int = 8, seed
     """Every promise of a problem.
 
     The space round-trips; the same request gives the same figures; repair is idempotent and stays in the space;
-    ``allowed`` leads to designs that repair leaves alone; evaluation raises ``EvaluationError`` or nothing.
+    ``allowed`` leads to designs that repair leaves alone; evaluation raises ``EvaluationError`` or nothing; a record
+    gives a trial back as it was.
 
     Raises:
         AssertionError: it breaks one of them.
@@ -133,6 +139,7 @@ def check_problem(make_problem: Callable[[], Problem], *, designs: int = 8, seed
         for scenario in problem.scenarios:
             first, second = (_figures(problem, point, scenario) for _ in range(2))
             assert first == second, f"the same design gives the same figures: {first} and {second}"
+    _check_kept(problem, generator.random(problem.space.dim))
     if isinstance(problem, Sequential):
         _check_allowed(problem, generator)
 
@@ -143,6 +150,17 @@ def _figures(problem: Problem, point: Point, scenario: str) -> dict[str, str]:
         return {name: repr(value) for name, value in problem.evaluate(point, scenario, 0).metrics.items()}
     except EvaluationError as error:
         return {"error": str(error)}
+
+
+def _check_kept(problem: Problem, asked: Array) -> None:
+    """A study can keep what the problem gives; numpy's scalars it takes for numbers, arrays and the rest not."""
+    with Record.create(":memory:") as record, Pool(problem) as pool:
+        study = Study(problem, Specs([Spec("", maximum=1.0)]), pool, record)
+        try:
+            trials = study.evaluate(asked[np.newaxis])
+        except TypeError as error:
+            raise AssertionError(f"points, metrics and observations are numbers, text or names: {error}") from error
+        assert repr(trials) == repr(list(record.trials())), "a record gives a trial back as it was"
 
 
 def _check_allowed(problem: Sequential, generator: np.random.Generator) -> None:

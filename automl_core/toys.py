@@ -19,6 +19,7 @@ __all__ = [
     "BinhKorn",
     "Cliff",
     "Corners",
+    "HotFailure",
     "Kinds",
     "PressureVessel",
     "Rosenbrock",
@@ -66,6 +67,28 @@ class Corners:
         """The metric ``distance``."""
         shift = {"nominal": 0.0, "low": -1.0, "high": 1.0}[scenario]
         return Evaluation({"distance": (float(point["x"]) - shift) ** 2 + float(point["y"]) ** 2})
+
+
+@dataclass(frozen=True)
+class HotFailure:
+    """A sum of two numbers in [0, 1] that has no figures when hot where x < 1/2: least 0.5, at (0.5, 0).
+
+    The nominal scenario alone leads to (0, 0), which fails.
+    """
+
+    scenarios = ("nominal", "hot")
+    specs = Specs([Spec("sum", maximum=1.2, goal="minimize")])
+
+    @property
+    def space(self) -> DesignSpace:
+        """Two numbers."""
+        return DesignSpace([Variable("x"), Variable("y")])
+
+    def evaluate(self, point: Point, scenario: str, seed: int) -> Evaluation:
+        """The metric ``sum``."""
+        if scenario == "hot" and float(point["x"]) < 0.5:
+            raise EvaluationError(f"x is {float(point['x']):.3g}, below 1/2")
+        return Evaluation({"sum": float(point["x"]) + float(point["y"])})
 
 
 @dataclass(frozen=True)

@@ -233,6 +233,7 @@ class Agent:
             "observations": list(self._memory.observations),
             "scales": self._scales.as_json(),
             "counts": [self._asked, self._asks],
+            "drawn": self._random.drawn,
             "radius": self._radius,
         }
         torch.save(state, buffer)
@@ -249,6 +250,7 @@ class Agent:
         self._networks.load_state_dict(saved["networks"])
         self._generator.bit_generator.state = saved["generator"]
         self._asked, self._asks = saved["counts"]
+        self._random.skip(saved.get("drawn", 0))  # older states do not say
         self._radius = saved["radius"]
 
     def load(self, policy: Path) -> str:

@@ -62,7 +62,7 @@ class Warp:
         return cls(log, centre, max(spread, 1e-9 * max(abs(centre), 1e-300), 1e-30))
 
     def forward(self, values: Array) -> Array:
-        """Metric to network; a value that a logarithm does not take, and NaN, give NaN."""
+        """Metric to network; NaN stays NaN, and what no logarithm takes lies at the low end of the range."""
         with np.errstate(all="ignore"):
             numbers = np.log(np.maximum(values, 0.0)) if self.log else values
             scaled = (numbers - self.centre) / self.spread

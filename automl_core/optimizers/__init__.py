@@ -133,11 +133,9 @@ def check_name(name: str) -> None:
         InputError: there is no optimizer of that name.
     """
     if name not in _FACTORIES:
-        import difflib
+        from automl_core.nearest import did_you_mean
 
-        nearest = difflib.get_close_matches(name, _FACTORIES, n=1)
-        hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-        raise InputError(f"there is no optimizer {name!r}", remedy=f"{hint}known are: {', '.join(_FACTORIES)}")
+        raise InputError(f"there is no optimizer {name!r}", remedy=did_you_mean(name, _FACTORIES, "the optimizers"))
 
 
 def make(name: str, space: DesignSpace, specs: Specs, seed: int, budget: Budget) -> Optimizer:

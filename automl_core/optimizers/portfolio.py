@@ -8,6 +8,7 @@ hear of every trial. ``benchmarks/compare_circuits.py`` and ``compare_toys.py`` 
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ _FEW = 500
 """Evaluations that a Gaussian process still keeps up with."""
 _CHEAP, _MANY = 1e-3, 20_000
 """Seconds and evaluations: where so many so cheap ones are planned, learning costs more than it saves."""
+_UNTOLD = 2000
+"""Evaluations to plan for, where the budget does not say."""
 _WIDE = 100
 """Variables beyond which a sequence of decisions costs more than what it finds."""
 _NARROW = 40
@@ -74,7 +77,7 @@ def choose(space: DesignSpace, specs: Specs, budget: Budget) -> Choice:
     facts = f"{space.dim} variable{'s' if space.dim != 1 else ''}, {planned}{price}"
     choices = sum(variable.choices is not None for variable in space.variables)
     evolution = "de" if 2 * choices > space.dim else "cmaes"
-    if space.size <= evaluations / 4:
+    if space.size <= (evaluations if math.isfinite(evaluations) else _UNTOLD) / 4:
         return Choice(("random",), f"{facts}: all {space.size:.0f} designs fit into the budget")
     if evaluations < 3 * space.dim:
         return Choice(("random",), f"{facts}: too few to learn from, so they are spread evenly")

@@ -31,5 +31,14 @@ class RandomSearch:
             warnings.simplefilter("ignore", UserWarning)
             return np.asarray(self._sobol.random(n), dtype=float)
 
+    @property
+    def drawn(self) -> int:
+        """How many points were asked for so far."""
+        return int(self._sobol.num_generated)
+
+    def skip(self, n: int) -> None:
+        """Go on after the next ``n`` points."""
+        self._sobol.fast_forward(n)
+
     def tell(self, trials: Sequence[Trial]) -> None:
         """Nothing to learn."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -60,6 +61,33 @@ def test_a_task_that_fails_takes_nothing_with_it() -> None:
     first, last = answers["say", 1], answers["say", 2]
     assert isinstance(first, tuple) and isinstance(last, tuple)
     assert (first[0], last[0]) == (1, 2) and first[1] != last[1] and os.getpid() not in (first[1], last[1])
+
+
+class EndsAtItsStart:
+    """A function whose process ends while it reads what it is to do."""
+
+    def __call__(self, task: str) -> None:
+        raise AssertionError("no process comes so far")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os._exit, (7,)
+
+
+@pytest.mark.parametrize("size", [1, 10_000_000], ids=["sent before it dies", "still being sent when it dies"])
+def test_a_process_that_ends_at_its_start_is_the_answer_to_its_task(size: int) -> None:
+    answers = [answer for _, answer in each(EndsAtItsStart(), ["x" * size] * 2, 1)]
+    assert answers == [Failed("its process ended with status 7")] * 2
+
+
+def test_a_process_that_dies_idle_takes_no_task_with_it() -> None:
+    answers = []
+    for _, answer in each(act, [("say", n) for n in range(3)], 1):
+        assert isinstance(answer, tuple), answer
+        answers.append(answer)
+        os.kill(answer[1], signal.SIGKILL)
+        while any(child.pid == answer[1] for child in multiprocessing.active_children()):  # its threads may end later
+            time.sleep(0.01)
+    assert [said for said, _ in answers] == [0, 1, 2] and len({pid for _, pid in answers}) == 3
 
 
 def test_a_process_is_used_again() -> None:

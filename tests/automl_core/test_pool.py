@@ -55,6 +55,37 @@ def test_a_worker_that_dies_is_replaced_and_costs_no_other_design(tmp_path: Path
         assert isinstance(pool.evaluate([Request({"x0": 3}, "", 0)])[0], Evaluation), "and the pool works on"
 
 
+class Unloadable(Rosenbrock):
+    """Loads in no other process."""
+
+    error: Exception = FileNotFoundError(2, "No such file or directory", "data.npz")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _cannot_load, (self.error,)
+
+
+class UnloadableSpec(Unloadable):
+    """The same, with an error that says what to do."""
+
+    error = InputError("no such deck", place="amp.cir", remedy="put it back")
+
+
+def _cannot_load(error: Exception) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("problem", "message"),
+    [
+        (Unloadable(2), "cannot be loaded in a worker process: FileNotFoundError: .*'data.npz'"),
+        (UnloadableSpec(2), "amp.cir: no such deck\n  put it back"),
+    ],
+)
+def test_a_problem_that_no_worker_can_load_is_an_error_and_no_failed_designs(problem: Rosenbrock, message: str) -> None:
+    with Pool(problem, 1, "processes") as pool, pytest.raises(InputError, match=message):
+        pool.evaluate(requests(2))
+
+
 @dataclass(frozen=True)
 class Pairs(Rosenbrock):
     """A chunked problem that says with whom each request shared its chunk."""

@@ -55,6 +55,14 @@ def test_what_is_kept_is_not_evaluated_again(tmp_path: Path) -> None:
     assert not again.seen
 
 
+def test_a_number_that_is_no_multiple_of_a_batch_can_grow(tmp_path: Path) -> None:
+    path, problem = tmp_path / "designs.sqlite", Counted()
+    assert [len(random_designs(problem, SPECS, count, path)) for count in (100, 200, 200)] == [100, 200, 200]
+    whole = random_designs(Counted(), SPECS, 200, tmp_path / "at_once.sqlite")
+    assert [trial.point for trial in random_designs(problem, SPECS, 200, path)] == [trial.point for trial in whole]
+    assert set(problem.seen.values()) == {1}
+
+
 def test_designs_of_another_problem_are_refused(tmp_path: Path) -> None:
     random_designs(Counted(), SPECS, 64, tmp_path / "designs.sqlite")
     with pytest.raises(RecordError):

@@ -32,6 +32,22 @@ def test_a_number_in_use_is_passed_over_even_where_it_is_a_file(
     assert (tmp_path / "runs" / "amp-1").read_text() == "mine"
 
 
+def test_a_folder_that_another_run_makes_at_the_same_moment_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Path.mkdir
+
+    def too_late(folder: Path, *settings: int, **named: bool) -> None:
+        if folder.name == "amp-1" and not folder.exists():
+            make(folder)
+        make(folder, *settings, **named)
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    monkeypatch.setattr(Path, "mkdir", too_late)
+    assert str(new_run_folder(None, "amp")) == "runs/amp-2"
+
+
 def test_the_folder_asked_for_is_made_with_its_parents(tmp_path: Path) -> None:
     assert new_run_folder(tmp_path / "a" / "b", "amp").is_dir()
 

@@ -25,6 +25,27 @@ def test_the_same_generator_draws_the_same_targets() -> None:
     assert [specs.by_metric["gain"].minimum for specs in one] == [specs.by_metric["gain"].minimum for specs in two]
 
 
+@pytest.mark.parametrize(
+    ("spec", "minima", "maxima", "ends"),
+    [
+        (
+            Spec("m", minimum=1.0, maximum=8.0),
+            {"m": Range(1.0, 5.0)},
+            {"m": Range(3.0, 8.0)},
+            "up to 5, and max down to 3",
+        ),
+        (Spec("m", minimum=1.0, maximum=8.0), {"m": Range(1.0, 9.0)}, {}, "up to 9, and max down to 8"),
+        (Spec("m", minimum=2.0, maximum=8.0), {}, {"m": Range(1.0, 9.0)}, "up to 2, and max down to 1"),
+    ],
+)
+def test_ranges_of_which_a_draw_may_exclude_itself_are_refused_before_any_is_drawn(
+    spec: Spec, minima: dict[str, Range], maxima: dict[str, Range], ends: str
+) -> None:
+    with pytest.raises(InputError, match=f"targets of 'm' may exclude each other: min goes {ends}"):
+        Targets(Specs([spec]), minima, maxima)
+    Targets(Specs([spec]), {"m": Range(1.0, 3.0)}, {"m": Range(3.0, 8.0)}).draw(20, np.random.default_rng(0))
+
+
 def test_a_range_of_an_unknown_metric_is_refused() -> None:
     with pytest.raises(InputError, match="no spec names the metric 'gian'"):
         Targets(SPECS, {"gian": Range(1.0, 2.0)}, {})

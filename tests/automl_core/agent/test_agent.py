@@ -134,6 +134,33 @@ def test_a_killed_study_resumes_from_the_agents_state_with_the_same_history(tmp_
     assert [trial.unit.tolist() for trial in resumed.trials] == [trial.unit.tolist() for trial in whole.trials]
 
 
+class Grid:
+    """Sixteen designs, so that an agent soon knows them all."""
+
+    scenarios = ("",)
+    specs = Specs([Spec("value", goal="minimize")])
+    space = DesignSpace([Variable("a", 1, 4, integer=True), Variable("b", 1, 4, integer=True)])
+
+    def evaluate(self, point: Point, scenario: str, seed: int) -> Evaluation:
+        return Evaluation({"value": (float(point["a"]) - 3) ** 2 + float(point["b"])})
+
+
+@pytest.mark.parametrize("kind", [Seq2Seq, Gcn])
+def test_a_restored_agent_draws_on_at_random_where_it_knows_every_design_that_it_ranks(kind: type[Agent]) -> None:
+    problem, whole, restored = Grid(), *(kind(Grid.space, Grid.specs, 0, Budget(64)) for _ in range(2))
+    grid = [problem.space.encode({"a": a, "b": b}) for a in range(1, 5) for b in range(1, 5)]
+    trials = [trial_of(problem, number, design) for number, design in enumerate(grid)]
+    drawn = whole.ask(7).tolist()
+    whole.tell(trials)
+    for _ in range(3):
+        drawn += whole.ask(1).tolist()
+    state = whole.checkpoint()
+    assert state is not None
+    restored.restore(state, trials)
+    new = whole.ask(1).tolist()
+    assert restored.ask(1).tolist() == new and new[0] not in drawn
+
+
 @pytest.mark.parametrize("kind", [Seq2Seq, Gcn])
 def test_a_policy_survives_its_files_and_loads_on_another_problem(kind: type[Agent], tmp_path: Path) -> None:
     problem = Amplifier()

@@ -21,6 +21,7 @@ from automl_core.testing import (
     BinhKorn,
     Cliff,
     Corners,
+    HotFailure,
     Kinds,
     PressureVessel,
     Rosenbrock,
@@ -30,7 +31,18 @@ from automl_core.testing import (
     trial_of,
 )
 
-TOYS = (Rosenbrock(3), Corners(), Allocation(), Kinds(), Cliff(), Ackley(), PressureVessel(), Spring(), BinhKorn())
+TOYS = (
+    Rosenbrock(3),
+    Corners(),
+    HotFailure(),
+    Allocation(),
+    Kinds(),
+    Cliff(),
+    Ackley(),
+    PressureVessel(),
+    Spring(),
+    BinhKorn(),
+)
 
 
 @pytest.mark.parametrize("name", names())
@@ -41,6 +53,15 @@ def test_every_optimizer_keeps_its_contract(name: str) -> None:
 @pytest.mark.parametrize("problem", TOYS)
 def test_every_toy_keeps_the_contract_of_a_problem(problem: Problem) -> None:
     check_problem(lambda: problem)
+
+
+def test_a_problem_whose_figures_no_record_can_keep_breaks_its_contract() -> None:
+    class Array(Rosenbrock):
+        def evaluate(self, point: Point, scenario: str, seed: int) -> Evaluation:
+            return Evaluation({"value": np.array(1.0)})  # type: ignore[dict-item]
+
+    with pytest.raises(AssertionError, match=r"are numbers, text or names: .*numpy.ndarray"):
+        check_problem(lambda: Array(2))
 
 
 def best(name: str, problem: Problem, specs: Specs, evaluations: int, seed: int) -> Study:
@@ -91,6 +112,11 @@ def test_auto_says_what_it_picked_and_why() -> None:
     assert choose(numbers, specs, Budget(50_000, evaluation_seconds=1e-4)).names == ("cmaes",)
     kinds = DesignSpace([Variable(f"k{i}", choices=tuple(range(9))) for i in range(200)])
     assert choose(kinds, specs, Budget(evaluations=2000)).names == ("de",)
+    for unlimited in (Budget(), Budget(seconds=600)):
+        assert choose(numbers, specs, unlimited).names == ("seq2seq", "cmaes"), "nothing says that all designs fit"
+        grid = DesignSpace([Variable(f"n{i}", 1, 100, integer=True) for i in range(10)])
+        assert choose(grid, specs, unlimited).names == ("seq2seq", "cmaes"), "nor that 10^20 do"
+        assert choose(DesignSpace(grid.variables[:1]), specs, unlimited).names == ("random",)
     assert choose(numbers, specs, Budget(seconds=10, evaluation_seconds=1.0)).names == ("random",), "ten evaluations"
     assert "1e+03 ms each" in choose(numbers, specs, Budget(seconds=10, evaluation_seconds=1.0)).reason
 

@@ -64,7 +64,8 @@ def test_devices_carry_the_sizes_of_the_design(finished: Finished) -> None:
     devices, point = finished.best["devices"], finished.best["point"]
     assert devices["r1"] == {"kind": "resistor", "r": point["rser"]}
     assert devices["c1"] == {"kind": "capacitor", "c": point["cload"]}
-    assert set(finished.results.devices) == {"r1", "c1"}, "what was not varied is not shown"
+    assert devices["r2"]["r"] == pytest.approx(100 * point["rser"] / 2 * 1e3), "set through another parameter"
+    assert set(finished.results.devices) == {"r1", "r2", "c1"}, "what was not varied is not shown"
 
 
 def test_the_sign_off_confirms_the_figures(finished: Finished) -> None:

@@ -154,7 +154,7 @@ def apply(
     run: Annotated[Path, typer.Argument(help="The folder of a run.")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to; RUN/applied by default.")] = None,
 ) -> None:
-    """Put the sizes that a run found into a copy of the deck, and show the difference; include paths may change, too."""
+    """Put the sizes that a run found into a copy of the deck, and show the difference. Paths of includes may change."""
     from circuits.application import apply_best
 
     applied = apply_best(run, output or run / "applied")

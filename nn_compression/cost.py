@@ -16,33 +16,7 @@ from nn_compression.graph.layer_widths import Integers, LayerWidths, SpreadNumbe
 from nn_compression.graph.tracing import NetworkGraph
 from nn_compression.quantization.bits import FLOAT_BITS
 
-__all__ = ["ChannelCost", "model_bytes", "model_macs", "raw_bytes"]
-
-
-def model_macs(graph: NetworkGraph) -> int:
-    """Multiply-accumulates of one example."""
-    return graph.macs
-
-
-def model_bytes(graph: NetworkGraph, bits: int | Mapping[str, int] = FLOAT_BITS) -> int:
-    """Bytes of all numbers that a model holds, stored densely one after another, rounded up.
-
-    Args:
-        graph: of the model.
-        bits: of every number; or of the weights of the layers that are named, while all else takes 32.
-
-    Raises:
-        InputError: bits of a layer that does not exist.
-    """
-    if isinstance(bits, int):
-        return -(-(graph.parameters + graph.buffers) * bits // 8)
-    total = (graph.parameters + graph.buffers) * FLOAT_BITS
-    for name, width in bits.items():
-        if name not in graph.by_name:
-            raise InputError(f"the model has no layer {name!r}", remedy=did_you_mean(name, graph.by_name, "its layers"))
-        layer = graph.by_name[name]
-        total -= (layer.weights - layer.shared) * (FLOAT_BITS - width)
-    return -(-total // 8)
+__all__ = ["ChannelCost", "raw_bytes"]
 
 
 def raw_bytes(model: nn.Module) -> int:
@@ -125,11 +99,6 @@ class ChannelCost:
     def parameters(self, counts: Mapping[str, int]) -> int:
         """All parameters: weights, biases, those of norms and of what else the model holds."""
         return int(self.parameters_of(self.counts(counts)))
-
-    def layer_macs(self, counts: Mapping[str, int]) -> Mapping[str, int]:
-        """Multiply-accumulates of one example by layer."""
-        macs = self._widths.macs(self.counts(counts)).tolist()
-        return dict(zip((layer.name for layer in self.graph.layers), macs, strict=True))
 
     def layers(self, counts: Mapping[str, int]) -> tuple[Layer, ...]:
         """The layers of the smaller network, as tracing it would give them."""

@@ -34,6 +34,7 @@ from nn_compression.files.references import load_data
 from nn_compression.graph.tracing import trace
 from nn_compression.latency.table import LatencyTable
 from nn_compression.problems.budget import METRICS, CostLimit
+from nn_compression.problems.candidate import metric_name
 from nn_compression.problems.network import NetworkReference
 from nn_compression.run.base import finetuning, load_base, refuse_untrained
 from nn_compression.run.deliverables import (
@@ -388,6 +389,7 @@ class CompressionRun:
             reached=reached,
             searches=[read_search(self._folder_of(stage)) for stage in self.plan.stages],
             layers=self._layers(model, spec),
+            metric=metric_name(self.data.task),
             unit=self.data.task.unit,
             higher_is_better=self.data.task.higher_is_better,
             seconds=float(self.facts["elapsed_run"]),

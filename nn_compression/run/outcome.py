@@ -144,6 +144,7 @@ class Outcome:
         higher_is_better: whether more of it is better.
         seconds: wall time of the run, interruptions left out.
         notes: what was decided on the way, and what a person should know of the files.
+        metric: what the task's figure is called.
     """
 
     before: Figures
@@ -155,6 +156,7 @@ class Outcome:
     higher_is_better: bool
     seconds: float
     notes: Sequence[str] = ()
+    metric: str = "metric"
 
     @property
     def met(self) -> bool:
@@ -174,6 +176,7 @@ class Outcome:
             "layers": [layer.as_json() for layer in self.layers],
             "seconds": self.seconds,
             "notes": list(self.notes),
+            "metric": self.metric,
         }
 
     @staticmethod
@@ -189,6 +192,7 @@ class Outcome:
             content["higher_is_better"],
             content["seconds"],
             content["notes"],
+            content.get("metric", "metric"),
         )
 
 

@@ -36,7 +36,7 @@ def before_and_after(outcome: Outcome) -> Table:
 
 def _rows(outcome: Outcome) -> Iterator[tuple[str, str, str, str]]:
     before, after, unit = outcome.before, outcome.after, outcome.unit
-    named = f"{_metric(outcome)} ({unit})"
+    named = unit if " " in unit else f"{outcome.metric} ({unit})" if unit else outcome.metric
     for split in ("validation", "test"):
         old, new = getattr(before, split), getattr(after, split)
         yield f"{named}, {split}", _figure(old), _figure(new), f"{new - old:+.3g}"
@@ -58,10 +58,6 @@ def _rows(outcome: Outcome) -> Iterator[tuple[str, str, str, str]]:
 def _timing(timing: Timing | None) -> str:
     """The minimum, and by how much the greatest of three lies above it."""
     return "none" if timing is None else f"{engineering(timing.seconds, 's', 3)} (+{timing.spread:.0%})"
-
-
-def _metric(outcome: Outcome) -> str:
-    return "accuracy" if outcome.unit == "%" else "metric"
 
 
 def _figure(value: float) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from automl_core.errors import InputError
 from nn_compression.channels import ChannelGroup, Member, best_channels, channel_groups, prune
-from nn_compression.cost import ChannelCost, model_bytes, model_macs, raw_bytes
+from nn_compression.cost import ChannelCost, raw_bytes
 from nn_compression.graph.tracing import NetworkGraph, trace
 from nn_compression.zoo.mobilenet_v1 import mobilenet_v1
 from nn_compression.zoo.mobilenet_v2 import mobilenet_v2
@@ -51,7 +51,6 @@ def agrees(cost: ChannelCost, counts: Mapping[str, int], graph: NetworkGraph) ->
     assert cost.macs(counts) == graph.macs
     assert cost.weights(counts) == graph.weights
     assert cost.parameters(counts) == graph.parameters
-    assert cost.layer_macs(counts) == {layer.name: layer.macs for layer in graph.layers}
     assert int(cost.bytes_of(cost.counts(counts))) == 4 * (graph.parameters + graph.buffers)
 
 
@@ -182,19 +181,10 @@ def test_names_and_counts_that_do_not_exist_are_refused() -> None:
 
 
 def test_bytes_of_dense_models() -> None:
-    graph = trace(nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3)), torch.zeros(1, 2, 4, 4))
-    assert model_macs(graph) == 54 * 4
-    assert model_bytes(graph) == 4 * (54 + 3 + 6 + 6)
-    assert raw_bytes(nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3))) == model_bytes(graph) + 8  # its counter
-    assert model_bytes(graph, 1) == 9  # 69 bits
-    assert model_bytes(graph, {"0": 3}) == 4 * (3 + 6 + 6) + 21  # 162 bits
-    with pytest.raises(InputError, match="no layer '1'"):
-        model_bytes(graph, {"1": 4})
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3))
+    assert raw_bytes(model) == 4 * (54 + 3 + 6 + 6) + 8, "with the counter of batches"
 
 
 def test_tied_weights_are_stored_once() -> None:
-    model, tokens = net_of("tied")
-    graph = trace(model, tokens[:1])
-    assert raw_bytes(model) == model_bytes(graph) == 4 * sum(parameter.numel() for parameter in model.parameters())
-    assert model_bytes(graph, {"out": 4}) == model_bytes(graph)
-    assert model_bytes(graph, {"embedding": 4}) == model_bytes(graph) - 54 * 28 // 8
+    model, _ = net_of("tied")
+    assert raw_bytes(model) == 4 * sum(parameter.numel() for parameter in model.parameters())

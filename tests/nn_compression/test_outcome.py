@@ -27,6 +27,7 @@ OUTCOME = Outcome(
     higher_is_better=True,
     seconds=12.5,
     notes=("300 examples held out",),
+    metric="accuracy",
 )
 
 

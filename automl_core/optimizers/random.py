@@ -38,7 +38,8 @@ class RandomSearch:
 
     def skip(self, n: int) -> None:
         """Go on after the next ``n`` points."""
-        self._sobol.fast_forward(n)
+        if n:  # scipy takes 0 for 2**32 - 1 at the beginning
+            self._sobol.fast_forward(n)
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Nothing to learn."""

@@ -66,9 +66,6 @@ def test_haq_compares_at_equal_modelled_cost(
     gain = shown["edge (modelled): test accuracy, searched, %"] - shown["edge (modelled): test accuracy, uniform, %"]
     assert shown["edge (modelled): points over uniform 4 bit, mean of 1 seeds"] == pytest.approx(gain)
     assert (folder / "bits.svg").exists()
-    written = {file: file.stat().st_mtime_ns for file in folder.glob("edge-*.json")}
-    assert values(call(haq, tmp_path, monkeypatch)) == shown
-    assert {file: file.stat().st_mtime_ns for file in folder.glob("edge-*.json")} == written
     (folder / "edge-searched-0.json").write_text(json.dumps({"accuracy": 99.0, "bits": {}}))
     with pytest.raises(SystemExit, match="other bits"):
         call(haq, tmp_path, monkeypatch)

@@ -46,7 +46,7 @@ def good():
 
 @pytest.mark.timeout(400)
 def test_stopped_and_killed_it_goes_on_to_its_end(tmp_path: Path) -> None:
-    words = ("compress", "-o", "run", "--evaluations", 600, *SMALL)
+    words = ("compress", "-o", "run", "--evaluations", 300, *SMALL)
     process = begin(tmp_path, *words)
     wait_until(lambda: count(tmp_path / "run") > 16 or process.poll() is not None, "trials in the record")
     process.send_signal(signal.SIGINT)
@@ -54,7 +54,7 @@ def test_stopped_and_killed_it_goes_on_to_its_end(tmp_path: Path) -> None:
     assert stopped.status == 130
     assert "`sizewise resume run` goes on from here" in stopped.err
     before = count(tmp_path / "run")
-    assert 16 < before < 600
+    assert 16 < before < 300
 
     process = begin(tmp_path, "resume", "run", "--jobs", 1)
     wait_until(lambda: count(tmp_path / "run") > before + 16 or process.poll() is not None, "more trials")

@@ -227,7 +227,7 @@ def test_a_policy_trained_over_targets_answers_each_with_a_design_of_its_own(kin
     trials = [trial_of(problem, i, np.array([x])) for i, x in enumerate(np.linspace(0.01, 0.99, 40))]
     agent.tell(trials)
     networks = agent._ready()
-    for _ in range(10):
+    for _ in range(5):
         networks.learn(160, targets.draw(64, np.random.default_rng(0)), None)
     asked = [Specs([replace(problem.specs.specs[0], minimum=target)]) for target in (0.2, 0.5, 0.8)]
     with torch.no_grad():

@@ -44,6 +44,7 @@ from typing import Annotated, Any, NoReturn, TypeVar, get_args, get_origin, get_
 from automl_core.crew import Failed, each
 from automl_core.errors import InputError, SizewiseError
 from automl_core.machine import output_of, processor
+from automl_core.nearest import did_you_mean
 from automl_core.runs import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -122,7 +123,7 @@ def chosen(text: str, known: Iterable[str], option: str) -> list[str]:
     names, choices = [name.strip() for name in text.split(",")], list(known)
     for name in names:
         if name not in choices:
-            raise InputError(f"there is no {name!r}", place=option, remedy=f"give some of {', '.join(choices)}")
+            raise InputError(f"there is no {name!r}", place=option, remedy=did_you_mean(name, choices, "the choices"))
     return names
 
 

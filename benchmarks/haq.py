@@ -136,7 +136,7 @@ def arms_of(task: Task) -> Found:
     bits, free = problem.bits(arms["searched"]), {name.rpartition(".")[0] for name in problem.grid.space.by_name}
     network = problem.network
     with one_thread():
-        whole = evaluate(network.model, network.data.test, network.data.task)
+        whole = evaluate(network.model, network.data.test, network.data.task, device=best_device())
     return Found(
         {"float": whole, **{arm: tuned(problem, names[arm], each, task.seed, args) for arm, each in arms.items()}},
         {arm: problem.cost_of(each) for arm, each in arms.items()},

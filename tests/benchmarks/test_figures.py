@@ -17,7 +17,7 @@ import pytest
 
 import figures
 from automl_core.errors import InputError
-from figures import Figure, Figures, parse
+from figures import Figure, Figures, chosen, parse
 
 READING_AND_SHOWING = ("matplotlib", "networkx", "orjson", "pydantic", "PyYAML", "rich", "typer")
 
@@ -216,3 +216,22 @@ def test_a_folder_holds_results_of_one_kind(tmp_path: Path) -> None:
     for other, more in ((Args(count=4), "short"), (Args(count=3), "long")):
         with pytest.raises(InputError, match=r"3 there, 4 here|short there, long here"):
             Figures(Args()).keep_in(tmp_path / "new", other, plan=more)
+
+
+def test_what_an_option_lists_must_be_known() -> None:
+    assert chosen("edge, cloud", ["cloud", "edge"], "--machines") == ["edge", "cloud"]
+    with pytest.raises(InputError, match=r"--machines: there is no 'egde'\n.*did you mean 'edge'") as caught:
+        chosen("cloud,egde", ["cloud", "edge"], "--machines")
+    assert caught.value.exit_status == 2
+    with pytest.raises(InputError, match="there is no ''"):
+        chosen("", ["cloud"], "--machines")
+
+
+def test_no_seed_at_all_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    @dataclass(frozen=True)
+    class Seeded(figures.Args):
+        seeds: int = 3
+
+    with pytest.raises(SystemExit) as caught:
+        parse(Seeded, argv=["--seeds", "0"])
+    assert caught.value.code == 2 and "--seeds 0: give one or more" in capsys.readouterr().err

@@ -32,7 +32,7 @@ from nn_compression.run.deliverables import load_compressed
 from nn_compression.run.prospect import prospect_of
 from nn_compression.run.settings import Settings
 from nn_compression.training.evaluation import evaluate
-from nn_compression.training.loop import Diverged, Epoch, Schedule, train
+from nn_compression.training.loop import Diverged, Epoch
 from sizewise.__main__ import app
 
 
@@ -61,16 +61,6 @@ class Listener:
         self.heard += 1
         if what == self.at:
             raise KeyboardInterrupt
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Those of a digits_net, trained for two epochs."""
-    data, model = load_data("digits", 0), load_model("digits_net")
-    train(model, data, Schedule(2, learning_rate=0.1, batch=64), seed=0)
-    path = tmp_path_factory.mktemp("weights") / "digits.safetensors"
-    save_file(model.state_dict(), path)
-    return path
 
 
 @pytest.fixture(autouse=True)

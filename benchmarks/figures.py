@@ -62,7 +62,10 @@ PACKAGES = (
 SETTINGS = "settings.json"
 """What the results in a folder were made by."""
 
-PARTS = {"quick", "seed", "seeds", "json", "runs", "jobs", "networks", "machines", "levels", "removed", "optimizers"}
+PARTS = {
+    *("quick", "seed", "seeds", "json", "runs", "jobs"),
+    *("networks", "machines", "levels", "removed", "alone", "optimizers"),
+}
 """Options that say which results are wanted, and not what they are."""
 
 

@@ -1,13 +1,16 @@
 """A character LSTM, 2 x 512, on tinyshakespeare: dense against 80, 85, 90 and 95 % of its weights removed.
 
 Every arm is trained for as many epochs. The dense one has the better of two dropouts; every arm ends with its best
-epoch on the validation text, and is judged on the test text. Trainings are kept in --runs and never done twice.
+epoch on the validation text, and is judged on the test text. While weights are removed, and after it, a pruned arm
+also learns from the outputs of the dense one, its teacher; --alone says which arms are made once more without it.
+Products are in bfloat16 while training (--no-bfloat16: in float32), and in float32 while judging. Trainings are kept in
+--runs and never done twice.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +29,9 @@ from nn_compression.training.devices import best_device
 from nn_compression.training.loop import Epoch, Schedule, evaluate, train
 from nn_compression.zoo.lstm import lstm_language_model
 
+HELD = 90
+"""Percent of the weights removed that is held to a bar."""
+
 
 @dataclass(frozen=True)
 class LstmArgs(Args):
@@ -34,6 +40,8 @@ class LstmArgs(Args):
     runs: Annotated[Path, "what is done already"] = ROOT / "runs" / "lstm_pruning"
     seeds: Annotated[int, "seeds, counted on from --seed"] = 1
     removed: Annotated[str, "percents of the weights removed, with commas between"] = "80,85,90,95"
+    alone: Annotated[str, "those of them that are removed once more, without a teacher"] = "90"
+    bfloat16: Annotated[bool, "products of 16 bits while training: faster with AMX or a card, slower elsewhere"] = True
     jobs: Annotated[int, "trainings at once; 0: one a core"] = 0
 
 
@@ -76,7 +84,9 @@ FULL = Plan(
     rounds=4,
     settle=11,
     dropouts=(0.3, 0.5),
-    schedule=Schedule(0, learning_rate=2e-3, batch=32, optimizer="adam", weight_decay=0.0, clip_norm=1.0),
+    schedule=Schedule(
+        0, learning_rate=2e-3, batch=32, optimizer="adam", weight_decay=0.0, clip_norm=1.0, temperature=2.0
+    ),
 )
 QUICK = replace(FULL, units=96, dense=1, rounds=2, settle=1, dropouts=(0.1,), part=30)
 
@@ -91,6 +101,7 @@ class Task:
         runs: where it is kept.
         dropout: of a dense arm.
         removed: percent, of a pruned arm.
+        teacher: dropout of the dense arm that a pruned one learns from; ``None``: it learns alone.
     """
 
     plan: Plan
@@ -98,15 +109,19 @@ class Task:
     runs: Path
     dropout: float | None = None
     removed: int | None = None
+    teacher: float | None = None
 
     def __str__(self) -> str:
-        name = "the beginning of the pruned arms" if self.removed is None else f"{self.removed} % removed"
-        return f"{name if self.dropout is None else f'dense, dropout {self.dropout}'}, seed {self.seed}"
+        if self.removed is not None:
+            name = f"{self.removed} % removed{' alone' if self.teacher is None else ''}"
+        else:
+            name = "the beginning of the pruned arms" if self.dropout is None else f"dense, dropout {self.dropout}"
+        return f"{name}, seed {self.seed}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Arm:
-    """A trained network.
+    """A trained network; the less it is, the better it does on the validation text.
 
     Attributes:
         validation: bits a character.
@@ -170,8 +185,11 @@ def begun(task: Task, data: SettledData) -> nn.Module:
 
 def pruned(task: Task, data: SettledData, removed: int) -> nn.Module:
     """A network that loses so many percent of all its weights on the way."""
-    model, folder = begun(task, data), task.runs / f"removed-{removed}-{task.seed}"
-    prune_iteratively(model, data, task.plan.pruning(shares(model, removed)), seed=task.seed, folder=folder)
+    model = begun(task, data)
+    teacher = None if task.teacher is None else dense(task, data, task.teacher)
+    folder = task.runs / f"{'alone' if teacher is None else 'removed'}-{removed}-{task.seed}"
+    pruning = task.plan.pruning(shares(model, removed))
+    prune_iteratively(model, data, pruning, seed=task.seed, teacher=teacher, folder=folder, heard=told)
     return model
 
 
@@ -209,33 +227,65 @@ def arms_of(tasks: Sequence[Task], jobs: int) -> dict[Task, Arm]:
     return found
 
 
+def percents(text: str, known: Iterable[int], option: str) -> list[int]:
+    """What an option lists; nothing where it is empty."""
+    return [int(each) for each in chosen(text, map(str, known), option)] if text else []
+
+
+def judge(table: Figures, level: int, own: Sequence[Arm], dense_arms: Sequence[Arm], *, alone: bool, bar: bool) -> None:
+    """Figures of one share of weights removed; one arm a seed."""
+    name = f"{level} % removed{', no teacher' if alone else ''}"
+    above = [arm.test - whole.test for arm, whole in zip(own, dense_arms, strict=True)]
+    table.add(f"{name}: bits a character above the dense", statistics.mean(above), "<= 0.02" if bar else None)
+    if len(above) > 1:
+        table.add(f"{name}: standard deviation of that over seeds", statistics.stdev(above))
+    ratio = statistics.mean(whole.size / arm.size for arm, whole in zip(own, dense_arms, strict=True))
+    table.add(f"{name}: the dense network's file over this one's", ratio)
+
+
+def show(table: Figures, arms: Mapping[Task, Arm]) -> None:
+    """Every arm of every seed."""
+    columns = ("arm", "validation, bits", "test, bits", "zeros, %", "bytes of its file")
+    rows = [
+        [str(task), f"{arm.validation:.3f}", f"{arm.test:.3f}", f"{arm.removed:.2f}", f"{arm.size:,}"]
+        for task, arm in arms.items()
+    ]
+    table.show("LSTM, arm by arm", columns, rows)
+
+
 def main() -> int:
     """Run what is missing, and say whether every bar was met."""
-    args = parse(LstmArgs, __doc__)
+    args, plan = parse(LstmArgs, __doc__), FULL
     table = Figures(args)
-    plan, levels = FULL, [int(level) for level in chosen(args.removed, map(str, range(1, 98)), "--removed")]
     if args.quick:
-        args = replace(args, runs=args.runs.with_name(f"{args.runs.name}_quick"), seeds=1)
-        plan, levels = QUICK, [90]
+        runs = args.runs.with_name(f"{args.runs.name}_quick")
+        args, plan = replace(args, runs=runs, seeds=1, removed="90", alone="90", bfloat16=False), QUICK
+    if args.bfloat16:
+        plan = replace(plan, schedule=replace(plan.schedule, precision="bfloat16"))
+    levels = percents(args.removed, range(1, 98), "--removed")
+    alone = percents(args.alone, levels, "--alone")
     table.keep_in(args.runs, args, plan=plan)
     seeds = range(args.seed, args.seed + args.seeds)
-    first = [Task(plan, seed, args.runs, dropout) for seed in seeds for dropout in (None, *plan.dropouts)]
+    first = [Task(plan, seed, args.runs, dropout) for dropout in (*plan.dropouts, None) for seed in seeds]
     arms = arms_of(first, args.jobs)
-    arms |= arms_of([Task(plan, seed, args.runs, removed=level) for seed in seeds for level in levels], args.jobs)
-    tuned = [
-        min((arms[Task(plan, seed, args.runs, dropout)] for dropout in plan.dropouts), key=lambda arm: arm.validation)
+    tuned = {
+        seed: min((arms[task], task.dropout) for task in first if task.seed == seed and task.dropout is not None)
         for seed in seeds
-    ]
-    table.add("dense: bits a character of the test text", statistics.mean(arm.test for arm in tuned))
-    for level in levels:
-        own = [arms[Task(plan, seed, args.runs, removed=level)] for seed in seeds]
-        above = [arm.test - whole.test for arm, whole in zip(own, tuned, strict=True)]
-        bar = "<= 0.02" if level == 90 and not args.quick else None
-        table.add(f"{level} % removed: bits a character above the dense", statistics.mean(above), bar)
-        if len(above) > 1:
-            table.add(f"{level} % removed: standard deviation of that over seeds", statistics.stdev(above))
-        ratio = statistics.mean(whole.size / arm.size for arm, whole in zip(own, tuned, strict=True))
-        table.add(f"{level} % removed: the dense network's file over this one's", ratio)
+    }
+    pruned_arms = {
+        (level, is_alone): [
+            Task(plan, seed, args.runs, removed=level, teacher=None if is_alone else tuned[seed][1]) for seed in seeds
+        ]
+        for is_alone, wanted in ((False, levels), (True, alone))
+        for level in wanted
+    }
+    arms |= arms_of([task for tasks in pruned_arms.values() for task in tasks], args.jobs)
+    dense_arms = [tuned[seed][0] for seed in seeds]
+    table.add("dense: bits a character of the test text", statistics.mean(arm.test for arm in dense_arms))
+    for (level, is_alone), tasks in pruned_arms.items():
+        bar = level == HELD and not is_alone and not args.quick
+        judge(table, level, [arms[task] for task in tasks], dense_arms, alone=is_alone, bar=bar)
+    show(table, arms)
     return table.finish()
 
 

@@ -231,14 +231,22 @@ class _Course:
 
     def _loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         task, schedule = self._data.task, self._schedule
-        outputs = outputs_of(self._model, task, inputs)
+        outputs = self._outputs(self._model, inputs)
         loss = task.loss(outputs, targets)
         if self._teacher is None or task.soft_loss is None:
             return loss
         with torch.no_grad():
-            taught = outputs_of(self._teacher, task, inputs)
+            taught = self._outputs(self._teacher, inputs)
         soft = task.soft_loss(outputs, taught, schedule.temperature)
         return (1 - schedule.teacher_share) * loss + schedule.teacher_share * soft
+
+    def _outputs(self, model: nn.Module, inputs: Tensor) -> Any:
+        """Of the network or its teacher; losses are taken of 32 bits."""
+        narrow = self._schedule.precision == "bfloat16"
+        with torch.autocast(self._place.type, torch.bfloat16, enabled=narrow):
+            outputs = outputs_of(model, self._data.task, inputs)
+        is_narrow = isinstance(outputs, Tensor) and outputs.dtype == torch.bfloat16
+        return outputs.float() if is_narrow else outputs
 
     def _look(self, total: float, time: float) -> None:
         """Go on where the loss is a number.

@@ -29,6 +29,9 @@ class Schedule:
         warmup: epochs of a linear rise from zero before that; may be a fraction.
         clip_norm: largest norm of a step's gradient; ``None``: no limit.
         keep_best: end with the weights of the epoch that was best on the validation split, not of the last.
+        precision: of the products in convolutions, linear and recurrent layers while training: "bfloat16" rounds what
+            they multiply to 8 bits of significand, and adds up in 32 (torch.autocast). Faster on processors with
+            matrix units for it (AMX) and on cards, slower elsewhere; weights and gradients' sums stay 32 bits wide.
         temperature: of the teacher's classes, with a teacher.
         teacher_share: share of the loss that is the teacher's, with a teacher.
 
@@ -46,6 +49,7 @@ class Schedule:
     warmup: float = 0.0
     clip_norm: float | None = None
     keep_best: bool = False
+    precision: Literal["float32", "bfloat16"] = "float32"
     temperature: float = 4.0
     teacher_share: float = 0.7
 
@@ -60,6 +64,7 @@ class Schedule:
             "decay": self.decay in ("cosine", "step", "constant"),
             "warmup": self.warmup >= 0,
             "clip_norm": self.clip_norm is None or self.clip_norm > 0,
+            "precision": self.precision in ("float32", "bfloat16"),
             "temperature": self.temperature > 0,
             "teacher_share": 0 <= self.teacher_share <= 1,
         }

@@ -41,6 +41,7 @@ def test_the_rate_rises_evenly_and_then_falls_over_what_is_left() -> None:
         {"weight_decay": -1e-4},
         {"warmup": -1.0},
         {"clip_norm": 0.0},
+        {"precision": "float16"},
         {"temperature": 0.0},
         {"teacher_share": 1.5},
     ],

@@ -366,6 +366,26 @@ def test_a_student_follows_its_teacher_where_the_labels_are_noise() -> None:
     assert agreement[0] > 0.95 > 0.7 > agreement[1]
 
 
+def test_bfloat16_rounds_products_and_nothing_that_is_kept() -> None:
+    data, kinds = some_data(), set[torch.dtype]()
+
+    class Seen(nn.Sequential):
+        def forward(self, images: Tensor) -> Tensor:
+            outputs = super().forward(images)
+            kinds.add(outputs.dtype)
+            return outputs
+
+    losses = dict[str, float]()
+    for precision in ("float32", "bfloat16"):
+        model = Seen(*a_net())
+        schedule = Schedule(2, 0.05, batch=16, precision=precision, keep_best=True)
+        losses[precision] = train(model, data, schedule, seed=0).epochs[-1].loss
+        assert {each.dtype for each in model.state_dict().values()} == {torch.float32, torch.int64}
+    assert kinds == {torch.float32, torch.bfloat16}
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
+    assert losses["bfloat16"] != losses["float32"]
+
+
 def test_a_task_without_a_soft_loss_has_no_teacher() -> None:
     with pytest.raises(InputError, match="'line' has no soft loss"):
         train(nn.Linear(3, 1), lines(), Schedule(1), seed=0, teacher=nn.Linear(3, 1))

@@ -27,6 +27,10 @@ def fingerprint(problem: CircuitProblem) -> dict[str, Any]:
         analyses = {analysis.name: analysis for analysis in bench.analyses}
         for measure in bench.measures:
             metrics[measure.name] = _digest((name, measure, sorted(analyses.items(), key=lambda item: item[0])))
+    measured = {name.lower(): digest for name, digest in metrics.items()}
+    for name in problem.spec.computed:
+        needs = sorted(problem.computed.needs(name).items())
+        metrics[name] = _digest([(each, text, measured.get(each)) for each, text in needs])
     return {"decks": _digest(decks), "metrics": metrics}
 
 

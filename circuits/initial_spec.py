@@ -178,7 +178,9 @@ def _draft(own: Deck, deck: Deck, sizing: Mapping[str, Uses], unfit: Collection[
     for measure in own.measures:
         if measure not in unfit:
             name, analysis_name = _scalar(measure.name), _scalar(measure.analysis or measure.kind)
-            draft.measures[name] = f"{{in: {analysis_name}, take: {_quoted(measure.take)}}}"
+            taken = f"in: {analysis_name}, take: {_quoted(measure.take)}"
+            computed = measure.expression
+            draft.measures[name] = f"{{{taken}}}" if computed is None else f"{{expr: {_quoted(computed)}}}"
             draft.kinds[name] = None
             draft.cards[_entry(name, draft.measures[name])] = measure
     for name, (of, kind, arguments) in _suggestions(deck, kinds).items():

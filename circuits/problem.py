@@ -11,6 +11,7 @@ from automl_core.errors import EvaluationError, InputError
 from automl_core.problem import Evaluation, Request
 from automl_core.space import DesignSpace, Point
 from circuits.bench import Bench, Reading
+from circuits.computed import ComputedMetrics
 from circuits.decks import deck_of
 from circuits.design_space import circuit_space, own_parameters
 from circuits.device_names import analysis_as_ngspice_names_it, measure_as_ngspice_names_it
@@ -61,6 +62,7 @@ class CircuitProblem:
         self.observe = observe
         self.decks: dict[str, Deck] = {bench: deck_of(spec, bench) for bench in spec.decks}
         check_references(spec, self.decks)
+        self.computed = ComputedMetrics(spec, self.decks)
         self.space: DesignSpace = circuit_space(spec, self.decks)
         self._sessions = Sessions()
 
@@ -148,6 +150,8 @@ class CircuitProblem:
                     raise located(error, self.decks[name], simulator.bench.lines) from None
                 for position, outcome in zip(alive, outcomes, strict=True):
                     answers[position].add(outcome, name)
+        for answer, request in zip(answers, requests, strict=True):
+            answer.metrics |= self.computed.values(answer.metrics, request.point) if answer.error is None else {}
         return [answer.error or Evaluation(answer.metrics, answer.observations, answer.seconds) for answer in answers]
 
     def read(self, point: Point, waveforms: Waveforms) -> dict[str, Reading]:

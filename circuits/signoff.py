@@ -26,7 +26,7 @@ from circuits.bench import Analysis, Measure
 from circuits.measures import KINDS, signals
 from circuits.measures.scripts import FOURIER_CALLS, number, plot_variable
 
-__all__ = ["SignOff", "control_block", "read_printed", "result_vector", "sign_off", "take_commands"]
+__all__ = ["SignOff", "control_block", "printed_vectors", "read_printed", "result_vector", "sign_off", "take_commands"]
 
 _PRINTED = re.compile(r"^(\S+) = ([-+]?\d\S*)\s*$", re.MULTILINE)
 _SCALES = ("frequency", "time")
@@ -92,6 +92,13 @@ def take_commands(result: str, analysis: str, take: str) -> list[str]:
 def result_vector(metric: str) -> str:
     """The vector that holds a metric's figure."""
     return "m_" + re.sub(r"\W", "_", metric.lower(), flags=re.ASCII)
+
+
+def printed_vectors(measures: Iterable[Measure], nets: Collection[str]) -> dict[str, str]:
+    """Metric -> how the vector of its figure is called from any plot, once :func:`control_block` ran."""
+    measures = list(measures)
+    vectors = _result_vectors(measures, nets)
+    return {each.name: f"{{${plot_variable(each.analysis)}}}.{vectors[each.name]}" for each in measures}
 
 
 def _result_vectors(measures: Iterable[Measure], nets: Collection[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from automl_core.space import Point
 from circuits.measures.signals import BANG_CARD
 from circuits.netlist import SIZES, Deck, read_deck
 from circuits.problem import CircuitProblem
-from circuits.signoff import control_block
+from circuits.signoff import control_block, printed_vectors
 
 __all__ = ["MAIN", "device_values", "sized_decks"]
 
@@ -26,10 +26,24 @@ def sized_decks(problem: CircuitProblem, point: Point) -> dict[str, str]:
     """
     names = {bench: MAIN if n == 0 else f"sized_{bench}.cir" for n, bench in enumerate(problem.decks)}
     others = [name for name in names.values() if name != MAIN]
-    return {name: _deck(problem, bench, point, others if name == MAIN else []) for bench, name in names.items()}
+    last = _computed(problem, point)
+    return {
+        name: _deck(problem, bench, point, others, last) if name == MAIN else _deck(problem, bench, point, [], [])
+        for bench, name in names.items()
+    }
 
 
-def _deck(problem: CircuitProblem, bench: str, point: Point, others: list[str]) -> str:
+def _computed(problem: CircuitProblem, point: Point) -> list[str]:
+    """Commands that print what is computed of the figures of all benches."""
+    if not problem.computed:
+        return []
+    vectors: dict[str, str] = {}
+    for name, bench in problem.benches.items():
+        vectors |= printed_vectors(bench.measures, problem.decks[name].nets)
+    return problem.computed.commands(vectors, point)
+
+
+def _deck(problem: CircuitProblem, bench: str, point: Point, others: list[str], last: list[str]) -> str:
     deck, held = problem.decks[bench], problem.benches[bench]
     expressions = {name: e.expr for name, e in problem.spec.variables.items() if e.expr is not None}
     values: dict[str, float | str] = dict(problem.values(bench, point))
@@ -50,6 +64,7 @@ def _deck(problem: CircuitProblem, bench: str, point: Point, others: list[str]) 
             "set num_threads=1",
             *block,
             *(f"source {name}" for name in others),
+            *last,
             *(["quit 0"] if main else []),
             ".endc",
             ".end",

@@ -343,6 +343,8 @@ def unmeasured(problem: CircuitProblem) -> list[str]:
     except EvaluationError:
         return []
     notes = {name: note for reading in readings.values() for name, note in reading.notes.items()}
+    metrics = {name: value for reading in readings.values() for name, value in reading.metrics.items()}
+    notes |= problem.computed.notes(metrics, start_of(problem))
     return [f"{problem.spec.place('measures', name)}: {name}: {note}" for name, note in notes.items()]
 
 

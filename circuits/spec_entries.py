@@ -122,24 +122,32 @@ def _plain_number(text: str) -> float | None:
 
 
 class MeasureEntry(_Entry):
-    """A figure: a phrase of ngspice's measure language, or a built-in with its arguments."""
+    """A figure: a phrase of ngspice's measure language, a built-in with its arguments, or computed of other figures."""
 
     model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
 
-    analysis: str = Field(alias="in")
+    analysis: str = Field("", alias="in")
     take: Phrase | None = None
     kind: str | None = None
+    expr: str | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> MeasureEntry:
-        if (self.take is None) == (self.kind is None):
-            raise ValueError("a measure has either `take` (ngspice's measure language) or `kind` (a built-in)")
-        if self.take is not None and self.model_extra:
-            raise ValueError(f"`take` stands alone, without {', '.join(map(repr, self.model_extra))}")
+        if sum(way is not None for way in (self.take, self.kind, self.expr)) != 1:
+            raise ValueError(
+                "a measure has one of `take` (ngspice's measure language), `kind` (a built-in) and `expr` (computed of "
+                "other metrics)"
+            )
+        beside = [*(self.model_extra or {}), *(["in"] if self.expr is not None and self.analysis else [])]
+        if self.kind is None and beside:
+            named = ", ".join(f"`{key}`" for key in beside)
+            raise ValueError(f"`{'take' if self.expr is None else 'expr'}` stands alone, without {named}")
+        if self.expr is None and not self.analysis:
+            raise ValueError("a measure needs `in`: the analysis that it reads")
         if self.take is not None and COMPUTED.search(self.take):
             raise ValueError(
-                f"{self.take!r} is computed, which is not supported (`meas` as a command knows no param= and no "
-                "par()); take what it is computed from, each as a measure"
+                f"{self.take!r} is computed, and `meas` as a command knows no param= and no par(); take what it is "
+                'computed from, each as a measure, and write this one as `expr: "a - b"`'
             )
         if self.kind is not None and self.kind not in KINDS:
             hint = did_you_mean(self.kind, KINDS, "the built-in measures")

@@ -44,6 +44,7 @@ class SpecFile:
         variables: by parameter of the deck, lower case.
         analyses: (bench, analysis), in the order of the file.
         measures: (bench, measure), in the order of the file.
+        computed: metric -> the expression of other metrics that it is computed by; no name in it was looked up yet.
         specs: what the metrics must reach.
         warnings: what is probably not meant.
     """
@@ -55,6 +56,7 @@ class SpecFile:
     variables: Mapping[str, VariableEntry]
     analyses: tuple[tuple[str, Analysis], ...]
     measures: tuple[tuple[str, Measure], ...]
+    computed: Mapping[str, str]
     specs: Specs
     warnings: tuple[str, ...]
     _yaml: LocatedYaml = field(repr=False)
@@ -91,6 +93,7 @@ def read_spec(path: Path) -> SpecFile:
         variables=checker.variables(),
         analyses=checker.analyses(),
         measures=checker.measures(),
+        computed=checker.computed(),
         specs=checker.specs(),
         warnings=(),
         _yaml=source,
@@ -181,13 +184,22 @@ class _Checker:
         return Analysis(name, run, tuple(entry.stimulus.items()))
 
     def measures(self) -> tuple[tuple[str, Measure], ...]:
-        return tuple(self._measure(name, entry) for name, entry in self._document.measures.items())
+        entries = self._document.measures.items()
+        return tuple(self._measure(name, entry) for name, entry in entries if entry.expr is None)
 
-    def _measure(self, name: str, entry: MeasureEntry) -> tuple[str, Measure]:
+    def computed(self) -> dict[str, str]:
+        entries = self._document.measures.items()
+        return {self._metric(name): entry.expr for name, entry in entries if entry.expr is not None}
+
+    def _metric(self, name: str) -> str:
         if not NAME.fullmatch(name):
             raise self._refuse(
                 f"{name!r} is no name for a metric", "measures", name, remedy="use letters, digits and _"
             )
+        return name
+
+    def _measure(self, name: str, entry: MeasureEntry) -> tuple[str, Measure]:
+        self._metric(name)
         self._known_analysis(entry.analysis, name)
         bench = self.bench_of(entry.analysis)
         arguments = self._arguments(name, entry)

@@ -14,7 +14,7 @@ from circuits.netlist.control_block import COMPUTED, AnalysisCard, MeasureCard, 
 from circuits.netlist.deck import Deck, Parameter, read_deck
 from circuits.netlist.devices import COUNTS, SIZES, Device
 from circuits.netlist.editing import LiftedLiteral, LiftedLiterals, difference, lift_literals, with_values
-from circuits.netlist.expressions import parse_expression
+from circuits.netlist.expressions import Expression, Function, in_order, parse_expression
 from circuits.netlist.floating import refuse_floating, skips_operating_point
 from circuits.netlist.includes import Include, OutsideError
 
@@ -26,6 +26,8 @@ __all__ = [
     "AnalysisCard",
     "Deck",
     "Device",
+    "Expression",
+    "Function",
     "Include",
     "LiftedLiteral",
     "LiftedLiterals",
@@ -35,6 +37,7 @@ __all__ = [
     "Parameter",
     "alter_targets",
     "difference",
+    "in_order",
     "lift_literals",
     "parse_expression",
     "read_deck",

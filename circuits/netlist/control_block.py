@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from circuits.netlist.deck_lines import Line
+from circuits.netlist.expressions import strip_delimiters
 
 __all__ = ["ANALYSIS_KINDS", "COMPUTED", "AnalysisCard", "Lifted", "MeasureCard", "Note", "lift"]
 
 ANALYSIS_KINDS = frozenset({"op", "ac", "dc", "tran", "noise", "tf", "sens", "pz", "disto", "sp", "pss"})
 COMPUTED = re.compile(r"\bpar(?:am\s*=|\s*\()")
 """``param='a*b'`` and ``par('v(a)*i(b)')``, of which ngspice computes cards and no commands; in lower case."""
+_PARAM = re.compile(r"param\s*=\s*(.+)", re.DOTALL)
 _MEASURE_WORDS = frozenset({"meas", "measure"})
 _SILENT = frozenset({"reset", "destroy", "unset", "setplot", "set", "save", "plot", "gnuplot", "hardcopy", "display"})
 _FIRST_WORDS = re.compile(r"(\S+)\s+(\S+)\s+(\S+)\s*(.*)$", re.DOTALL)
@@ -74,6 +76,12 @@ class MeasureCard:
     analysis: str | None
     take: str
     place: str
+
+    @property
+    def expression(self) -> str | None:
+        """What computes it of other measures, as written behind ``param=``; None for one that is taken of waveforms."""
+        match = _PARAM.match(self.take)
+        return strip_delimiters(match[1]) if match else None
 
 
 @dataclass

@@ -286,7 +286,7 @@ def _settled(text: str, environment: Environment) -> str | None:
         return "" if number is None else format_number(number)
 
     if COMPUTED.search(text):
-        return text  # a spec says that it is not supported
+        return text  # param= becomes an `expr` of the spec, whose names are looked up there; par() it refuses
     settled = _GROUP.sub(value, text)
     return None if missing else settled
 

@@ -92,13 +92,15 @@ class Expression:
         names: the parameters it uses, lower case, in order of appearance.
         calls: the functions it calls that are not built in, lower case.
         random: whether it calls a random function, so that ngspice may give another value each time.
+        tree: as parsed.
+        place: ``file:line``, if it is known.
     """
 
     text: str
     names: tuple[str, ...]
     calls: tuple[str, ...]
     random: bool
-    _tree: Tree = field(repr=False, compare=False)
+    tree: Tree = field(repr=False, compare=False)
     place: str | None = field(default=None, compare=False)
 
     def evaluate(
@@ -115,7 +117,7 @@ class Expression:
             InputError: an undefined parameter or function, a division by zero, a value that is not finite.
         """
         try:
-            value = _Evaluation(values, functions or {}, (compat or "").lower()).of(self._tree)
+            value = _Evaluation(values, functions or {}, (compat or "").lower()).of(self.tree)
         except (ArithmeticError, ValueError) as error:
             self._fail(f"{self.text!r} has no finite value ({error})", "change the values that it is made from")
         except _UnknownError as error:
@@ -191,7 +193,7 @@ class _Evaluation:
         if self._depth > _DEEPEST_CALL:
             raise ValueError(f"{name}() calls itself")
         inner = {**self._values, **dict(zip(function.arguments, arguments, strict=True))}
-        return _Evaluation(inner, self._functions, self._compat, self._depth + 1).of(function.body._tree)
+        return _Evaluation(inner, self._functions, self._compat, self._depth + 1).of(function.body.tree)
 
 
 _OPERATORS: dict[str, Callable[[float, float], float]] = {

@@ -340,8 +340,8 @@ UNFIT = {
     ".meas ac a:b max vdb(out)": "'a:b' is no name for a metric",
     ".meas ac far max vdb(nowhere)": "uses the net 'nowhere'",
     ".meas ac wrong max vdb(out)|2": "holds '|'",
-    ".meas ac gbw param='peak*far'": "computed, which is not supported",
-    ".meas ac p max par('v(out)*i(vdd)')": "computed, which is not supported",
+    ".meas ac gbw param='peak*far'": "no metric and no parameter 'far'",
+    ".meas ac p max par('v(out)*i(vdd)')": "`meas` as a command knows no param= and no par()",
     ".meas ac edge when vdb(out)='peak-3'": "no value before the run, and `meas` takes numbers",
     ".meas ac none": "incomplete",
 }

@@ -16,7 +16,7 @@ demo: setup
 	$(BIN)/sizewise compress
 
 test: setup
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --durations 25
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder --durations 25
 
 setup:
 	@scripts/setup.sh

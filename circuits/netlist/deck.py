@@ -37,6 +37,7 @@ from circuits.numbers import format_number, readable_number
 __all__ = ["Deck", "Parameter", "read_deck", "value_text"]
 
 _CHECKED_CARDS = frozenset({".option", ".options", ".opt", ".temp", ".ic", ".nodeset", ".csparam"})
+_FOURIER_CARDS = frozenset({".four", ".fourier"})
 _GROUP = re.compile(r"\{([^{}]*)\}|'([^']*)'")
 
 
@@ -308,4 +309,6 @@ def _notes(root: Scope, repeated: Sequence[Line], used: Sequence[Scope]) -> list
     for line in root.lines:
         if line.word[:1] == "." and line.word not in known:
             notes.append(Note(line.place, line.text[:80], f"ngspice has no card {line.word}; it is left out"))
+        elif line.word in _FOURIER_CARDS:
+            notes.append(Note(line.place, line.text[:80], "a Fourier analysis is a measure of the spec: kind: thd"))
     return notes

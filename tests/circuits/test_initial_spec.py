@@ -344,6 +344,7 @@ UNFIT = {
     ".meas ac p max par('v(out)*i(vdd)')": "`meas` as a command knows no param= and no par()",
     ".meas ac edge when vdb(out)='peak-3'": "no value before the run, and `meas` takes numbers",
     ".meas ac none": "incomplete",
+    ".four 1meg v(out)": "kind: thd",
 }
 
 

@@ -27,9 +27,8 @@ from automl_core.errors import InputError
 from automl_core.one_thread import one_thread
 from automl_core.space import Point
 from figures import ROOT, Args, Figures, done, parse, run
-from networks import best_point, trained_network
+from networks import best_point, trained_network, usual_schedule
 from nn_compression.channels.recalibration import recalibrate
-from nn_compression.files.references import zoo_model
 from nn_compression.graph.tracing import trace
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
@@ -91,8 +90,8 @@ class Arm:
 
 def usual(task: Task) -> Schedule:
     """How a network is trained: as the zoo has it, for so many epochs."""
-    schedule = replace(zoo_model(task.network)[0].schedule, epochs=task.args.epochs)
-    return replace(schedule, precision="bfloat16") if task.network in task.args.bfloat16.split(",") else schedule
+    schedule = usual_schedule(task.network, bfloat16=task.network in task.args.bfloat16.split(","))
+    return replace(schedule, epochs=task.args.epochs)
 
 
 def problem_of(task: Task) -> ChannelProblem:

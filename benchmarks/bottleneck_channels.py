@@ -4,7 +4,8 @@ AMC reports that on ResNet-50 its agent prunes 3x3 layers more than the 1x1 laye
 the bottleneck ResNet-29 are searched at half the MACs on CIFAR-10 (20k, JPEG). What each layer keeps is told and
 drawn, by the size of its kernel: the share of the channels that it reads, which is what AMC's agent decides, and of
 its weights. The channels that a 1x1 layer makes are those that the 3x3 layer behind it reads, so that channels made
-would tell the opposite. A search is kept in --runs, and never done twice.
+would tell the opposite. The network is trained with products in bfloat16 (--no-bfloat16: in float32), and judged with
+all digits. A search is kept in --runs, and never done twice.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from matplotlib.figure import Figure
 
 from automl_core.space import Point
 from figures import ROOT, Args, Figures, done, parse, run
-from networks import best_point, train_networks, trained_network
+from networks import best_point, train_networks, trained_network, usual_schedule
 from nn_compression.graph.tracing import trace
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
@@ -41,6 +42,7 @@ class BottleneckArgs(Args):
     images: Annotated[int, "validation images of a candidate"] = 2000
     seeds: Annotated[int, "searches, counted on from --seed; the network is that of --seed"] = 3
     jobs: Annotated[int, "searches at once; 0: one a core"] = 0
+    bfloat16: Annotated[bool, "products of 16 bits while training: faster with AMX or a card, slower elsewhere"] = True
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def kept(problem: ChannelProblem, point: Point) -> dict[str, Kept]:
 def searched(task: Task) -> dict[str, Kept]:
     """What a search keeps of each layer."""
     args = task.args
-    network = trained_network(args.model, args.data, args.seed)
+    schedule = usual_schedule(args.model, bfloat16=args.bfloat16)
+    network = trained_network(args.model, args.data, args.seed, schedule)
     problem = ChannelProblem(network, BUDGET, Judging(validation=args.images))
     path = args.runs / f"{args.model}-{args.optimizer}-{task.seed}.sqlite"
     return kept(problem, best_point(path, problem, args.optimizer, args.evaluations, task.seed))
@@ -124,10 +127,10 @@ def main() -> int:
     args = parse(BottleneckArgs, __doc__)
     if args.quick:
         small = replace(args, runs=args.runs.with_name("bottleneck_channels_quick"), model="digits_net", data="digits")
-        args = replace(small, optimizer="random", evaluations=12, images=200, seeds=1)
+        args = replace(small, optimizer="random", evaluations=12, images=200, seeds=1, bfloat16=False)
     table = Figures(args)
     table.keep_in(args.runs, args, network_seed=args.seed)
-    train_networks([(args.model, args.data, args.seed)], args.jobs)
+    train_networks([(args.model, args.data, args.seed)], args.jobs, bfloat16=args.bfloat16)
     tasks = [Task(seed, args) for seed in range(args.seed, args.seed + args.seeds)]
     found = dict(done(searched, tasks, args.jobs))
     by_seed = [found[task] for task in tasks]

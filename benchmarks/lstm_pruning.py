@@ -40,7 +40,7 @@ class LstmArgs(Args):
     runs: Annotated[Path, "what is done already"] = ROOT / "runs" / "lstm_pruning"
     seeds: Annotated[int, "seeds, counted on from --seed"] = 1
     removed: Annotated[str, "percents of the weights removed, with commas between"] = "80,85,90,95"
-    alone: Annotated[str, "those of them that are removed once more, without a teacher"] = "90"
+    alone: Annotated[str, "those of them that are removed once more, without a teacher, as 90"] = ""
     bfloat16: Annotated[bool, "products of 16 bits while training: faster with AMX or a card, slower elsewhere"] = True
     jobs: Annotated[int, "trainings at once; 0: one a core"] = 0
 

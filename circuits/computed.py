@@ -24,11 +24,9 @@ __all__ = ["ComputedMetrics"]
 
 _OPERATORS = {"||": "or", "&&": "and", "==": "eq", "!=": "ne", "<": "lt", ">": "gt", "<=": "le", ">=": "ge"}
 """As ngspice's commands write them, to which ``<`` and ``>`` are redirections."""
+_SAME = "abs atan ceil cos cosh exp floor ln log10 nint sin sinh sqrt tan tanh".split()
 _FUNCTIONS = {
-    **{
-        name: f"{name}({{0}})" for name in ("abs", "atan", "ceil", "cos", "cosh", "exp", "floor", "ln", "log10", "nint")
-    },
-    **{name: f"{name}({{0}})" for name in ("sin", "sinh", "sqrt", "tan", "tanh")},
+    **{name: f"{name}({{0}})" for name in _SAME},
     "arctan": "atan({0})",
     "int": "(({0} ge 0)*floor({0}) + ({0} lt 0)*ceil({0}))",
     "log": "ln({0})",
@@ -77,13 +75,11 @@ class ComputedMetrics:
             metrics: those measured.
             point: the design.
         """
-        return {self._own[name]: value for name, (value, _) in self._all(metrics, point).items() if name in self._own}
+        return {metric: value for metric, (value, _) in self._all(metrics, point).items()}
 
     def notes(self, metrics: Mapping[str, float], point: Point) -> dict[str, str]:
         """Why a computed metric is NaN, for each that is."""
-        return {
-            self._own[name]: why for name, (_, why) in self._all(metrics, point).items() if name in self._own and why
-        }
+        return {metric: why for metric, (_, why) in self._all(metrics, point).items() if why}
 
     def needs(self, metric: str) -> dict[str, str]:
         """All names that a computed metric follows from, itself among them: its expression, or "" where it has none."""
@@ -97,6 +93,7 @@ class ComputedMetrics:
         return found
 
     def _all(self, metrics: Mapping[str, float], point: Point) -> dict[str, tuple[float, str]]:
+        """Each computed metric's value, and why it is NaN where it is."""
         values = {name: float(value) for name, value in point.items()}
         values |= {name.lower(): value for name, value in metrics.items()}
         found: dict[str, tuple[float, str]] = {}
@@ -109,7 +106,9 @@ class ComputedMetrics:
                     value, why = expression.evaluate(values, self._functions), ""
                 except InputError as error:
                     why = error.problem
-            found[name], values[name] = (value, why), value
+            values[name] = value
+            if name in self._own:
+                found[self._own[name]] = value, why
         return found
 
     def commands(self, vectors: Mapping[str, str], point: Point) -> list[str]:

@@ -150,8 +150,9 @@ class CircuitProblem:
                     raise located(error, self.decks[name], simulator.bench.lines) from None
                 for position, outcome in zip(alive, outcomes, strict=True):
                     answers[position].add(outcome, name)
-        for answer, request in zip(answers, requests, strict=True):
-            answer.metrics |= self.computed.values(answer.metrics, request.point) if answer.error is None else {}
+        if self.computed:
+            for answer, request in zip(answers, requests, strict=True):
+                answer.metrics |= self.computed.values(answer.metrics, request.point) if answer.error is None else {}
         return [answer.error or Evaluation(answer.metrics, answer.observations, answer.seconds) for answer in answers]
 
     def read(self, point: Point, waveforms: Waveforms) -> dict[str, Reading]:

@@ -16,7 +16,7 @@ from automl_core.space import Point
 from circuits.measures.scripts import number
 from circuits.netlist import Deck, Expression, Function, in_order, parse_expression
 from circuits.netlist.expression_syntax import Call, Chain, Name, Not, Number, Ternary, Tree
-from circuits.netlist.expressions import BUILT_IN_FUNCTIONS
+from circuits.netlist.expressions import BUILT_IN_FUNCTIONS, names_needed
 from circuits.signoff import result_vector
 from circuits.specfile import SpecFile
 
@@ -89,7 +89,7 @@ class ComputedMetrics:
             if name not in found:
                 expression = self._expressions.get(name)
                 found[name] = expression.text if expression else ""
-                waiting += expression.names if expression else ()
+                waiting += self._names(name) if expression else ()
         return found
 
     def _all(self, metrics: Mapping[str, float], point: Point) -> dict[str, tuple[float, str]]:
@@ -99,7 +99,7 @@ class ComputedMetrics:
         found: dict[str, tuple[float, str]] = {}
         for name in self._order:
             expression = self._expressions[name]
-            lacking = next((each for each in expression.names if math.isnan(values.get(each, math.nan))), None)
+            lacking = next((each for each in self._names(name) if math.isnan(values.get(each, math.nan))), None)
             value, why = math.nan, f"{lacking} has no figure"
             if lacking is None:
                 try:
@@ -152,7 +152,7 @@ class ComputedMetrics:
 
     def _follow(self, user: str) -> None:
         """Take up the parameters that a metric needs, and those that they need."""
-        waiting, metric = list(self._expressions[user].names), self._own[user]
+        waiting, metric = self._names(user), self._own[user]
         while waiting:
             name = waiting.pop()
             definition = next(self._definitions(name), None)
@@ -169,7 +169,11 @@ class ComputedMetrics:
                 )
             elif name not in self._expressions and not self._is_varied(name):
                 self._expressions[name] = parse_expression(definition, place=self._place(metric))
-                waiting += self._expressions[name].names
+                waiting += self._names(name)
+
+    def _names(self, name: str) -> list[str]:
+        """What an expression needs, itself or through the functions that it calls."""
+        return names_needed(self._expressions[name], self._functions)
 
     def _definitions(self, name: str) -> Iterator[str]:
         entry = self._spec.variables.get(name)

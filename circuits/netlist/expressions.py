@@ -27,6 +27,7 @@ __all__ = [
     "Function",
     "evaluate_all",
     "in_order",
+    "names_needed",
     "parse_expression",
     "strip_delimiters",
 ]
@@ -324,17 +325,17 @@ def in_order(
             elif name not in order and name in expressions:
                 path[name] = None
                 waiting.append((name, True))
-                needs = _needs(expressions[name], functions, ())
+                needs = names_needed(expressions[name], functions)
                 waiting.extend((need, False) for need in needs if need != name or name not in known)
     return list(order)
 
 
-def _needs(expression: Expression, functions: Mapping[str, Function], inside: Sequence[str]) -> list[str]:
+def names_needed(expression: Expression, functions: Mapping[str, Function], inside: Sequence[str] = ()) -> list[str]:
     """Parameters that an expression uses, itself or through the functions it calls."""
     names = list(expression.names)
     for call in expression.calls:
         function = functions.get(call)
         if function is not None and call not in inside:
-            inner = _needs(function.body, functions, (*inside, call))
+            inner = names_needed(function.body, functions, (*inside, call))
             names.extend(name for name in inner if name not in function.arguments)
     return names

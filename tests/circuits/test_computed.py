@@ -78,7 +78,7 @@ EXPRESSIONS = (
 def test_ngspices_commands_compute_the_same_of_every_operator_and_function(tmp_path: Path) -> None:
     """Ours are of ``.param`` expressions, which know other signs, functions and powers than the commands do."""
     (tmp_path / "sized").mkdir()
-    deck = LOW_PASS.replace(".param ", ".func double(x) {x + x}\n.param ")
+    deck = LOW_PASS.replace(".param ", ".func double(x) {x + x*one}\n.param one=1\n.param ")
     made = {f"e{number}": text for number, text in enumerate(EXPRESSIONS)}
     spec = low_pass(tmp_path, deck, _with(SPEC, a="gain*0 + 2.7", b="bandwidth*0 + 0.4", **made))
     verdict = _signed(spec, POINT, tmp_path / "sized")

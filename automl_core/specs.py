@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -166,6 +166,21 @@ class Specs:
     def goals(self) -> tuple[Spec, ...]:
         """The specs that ask for more than their bounds."""
         return tuple(spec for spec in self.specs if spec.goal is not None)
+
+    def scaled_by(self, values: Mapping[str, float]) -> Specs:
+        """The same specs, where a goal without bound and scale has the magnitude of a known value as its scale.
+
+        Designs keep their order, for such a goal is the only one. But a supply current in amperes is 1e-4 or so: by a
+        scale of 1, all designs would be worth the same to whoever learns from their loss.
+
+        Args:
+            values: of metrics; one that is 0 or not finite gives no scale, and 1 stays.
+        """
+        known = {name: abs(value) for name, value in values.items() if value and math.isfinite(value)}
+        lone = [s for s in self.goals if not s.bounds and s.scale is None and s.metric in known]
+        if not lone:
+            return self
+        return Specs(replace(spec, scale=known[spec.metric]) if spec in lone else spec for spec in self.specs)
 
     @property
     def worst_violation(self) -> float:

@@ -10,7 +10,7 @@ from automl_core.errors import RecordError
 from automl_core.specs import Specs
 from circuits.calibration import calibrate
 from circuits.problem import CircuitProblem
-from circuits.sizing import digest, refuse_dead_start
+from circuits.sizing import digest, refuse_dead_start, scales_of
 from circuits.specfile import circuit_name, read_spec
 
 __all__ = ["circuit_entry"]
@@ -33,13 +33,18 @@ def circuit_entry(
         MissingError: there is no libngspice.
     """
     problem = CircuitProblem(read_spec(spec_path))
+    specs = specs or problem.spec.specs
     kept = None if folder is None else Entry.kept(folder, circuit_name(spec_path))
     if kept is None:
         with problem:
             measured = calibrate(problem, limit_seconds=limit_seconds)
             refuse_dead_start(problem, measured)
         seconds: float | None = measured.seconds or None
-        identity: dict[str, Any] = {"limit_seconds": measured.limit_seconds, "modes": dict(measured.modes)}
+        identity: dict[str, Any] = {
+            "limit_seconds": measured.limit_seconds,
+            "modes": dict(measured.modes),
+            "scales": scales_of(specs, measured),
+        }
     else:
         seconds, identity = kept
         _refuse_other_limit(identity["limit_seconds"], limit_seconds, spec_path)
@@ -51,7 +56,8 @@ def circuit_entry(
             place=str(spec_path),
             remedy="undo the change, or compare in another folder (-o)",
         )
-    return Entry(circuit_name(spec_path), problem, specs or problem.spec.specs, seconds, found)
+    scaled = specs.scaled_by(identity.get("scales", {}))
+    return Entry(circuit_name(spec_path), problem, scaled, seconds, found)
 
 
 def _refuse_other_limit(begun_with: float, asked: float | None, place: Path) -> None:

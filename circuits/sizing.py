@@ -30,7 +30,7 @@ from circuits.problem import CircuitProblem
 from circuits.specfile import read_spec
 from circuits.targetfile import range_warnings, read_targets
 
-__all__ = ["Settings", "SizingRun", "digest", "refuse_dead_start"]
+__all__ = ["Settings", "SizingRun", "digest", "refuse_dead_start", "scales_of"]
 
 _PACKAGES = ("numpy", "scipy", "cmaes", "pymoo", "optuna", "botorch", "torch", "PySpice")
 
@@ -137,6 +137,7 @@ class SizingRun:
             "batch": BATCH,
             "limit_seconds": measured.limit_seconds,
             "modes": dict(measured.modes),
+            "scales": scales_of(specs, measured),
             "versions": versions(*_PACKAGES),
         }
         run = cls(folder, problem, Record.begin(folder / RECORD, facts, earlier))
@@ -205,7 +206,7 @@ class SizingRun:
             say: hears what a policy brought and what begins afresh.
         """
         facts, settings = self.facts, _settings_of(self.facts)
-        specs = _specs(self.problem, settings.targets)
+        specs = _specs(self.problem, settings.targets).scaled_by(facts.get("scales", {}))
         budget = Budget(**facts["budget"])
         optimizer = make(facts["optimizer"], self.problem.space, specs, facts["seed"], budget)
         said = _begin_from(optimizer, settings.policy)
@@ -263,6 +264,15 @@ def _specs(problem: CircuitProblem, targets: str | None) -> Specs:
     """What orders the designs: the spec's own bounds, or the target in the middle of the ranges."""
     specs = problem.spec.specs
     return specs if targets is None else read_targets(Path(targets), specs).middle
+
+
+def scales_of(specs: Specs, measured: Calibration) -> dict[str, float]:
+    """What the start has of the metric that is a goal without bound and scale; see :meth:`Specs.scaled_by`."""
+    if isinstance(measured.start, EvaluationError):
+        return {}
+    scaled = specs.scaled_by(measured.start.metrics)
+    pairs = zip(specs.specs, scaled.specs, strict=True)
+    return {after.metric: after.scale for before, after in pairs if after.scale and after.scale != before.scale}
 
 
 def _try_optimizer(problem: CircuitProblem, specs: Specs, budget: Budget, settings: Settings) -> None:

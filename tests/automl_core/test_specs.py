@@ -81,6 +81,19 @@ def test_the_worst_over_scenarios_is_taken_by_the_spec_not_by_size() -> None:
     assert math.isnan(specs.worst({"a": {"gain": 1.0, "offset": 0.0}, "b": {"offset": 0.0}})["gain"])
 
 
+def test_a_goal_without_bound_is_measured_by_a_known_value() -> None:
+    specs = Specs([Spec("gain", minimum=60.0), Spec("current", goal="minimize")])
+    scaled = specs.scaled_by({"gain": 40.0, "current": -2e-5})
+    assert scaled.by_metric["current"].scale == 2e-5 and scaled.by_metric["gain"] == specs.by_metric["gain"]
+    designs = [{"gain": gain, "current": current} for gain in (50.0, 61.0) for current in (1e-5, 2e-5, 3e-5, -1e-5)]
+    order = [[one.score(a).better_than(one.score(b)) for a in designs for b in designs] for one in (specs, scaled)]
+    assert order[0] == order[1]
+    losses = [np.float32(scaled.score(each).loss) for each in designs[4:]]
+    assert min(abs(np.diff(losses))) > 0.04  # by a scale of 1: 5e-6
+    assert specs.scaled_by({"current": 0.0}) is specs and specs.scaled_by({"current": math.nan}) is specs
+    assert AMP.scaled_by(GOOD) is AMP
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [

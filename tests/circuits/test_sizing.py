@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from automl_core.errors import InputError, RecordError
 from automl_core.problem import Trial
 from automl_core.runs import RECORD
+from circuits.contest_entry import circuit_entry
 from circuits.sizing import Settings, SizingRun
 from tests.circuits.filters import LOW_PASS, SPEC, low_pass, pole, two_benches
 
@@ -53,6 +55,18 @@ def test_what_decides_the_history_is_written_down_first(begun: Path) -> None:
     assert {"sizewise", "numpy", "python"} <= set(facts["versions"])
     assert run.problem.benches[""].mode == "alter"
     run.record.close()
+
+
+def test_a_goal_without_bound_counts_in_what_the_start_has(tmp_path: Path) -> None:
+    spec = low_pass(tmp_path, spec=SPEC.replace("min: 1Meg, max: 2Meg", "goal: maximize"))
+    _begin(spec, tmp_path / "run", budget="12", optimizer="random").record.close()
+    run = SizingRun.reopen(tmp_path / "run")
+    start = 1 / (2 * math.pi * 1e3 * 1e-9)
+    study, _ = run.execute(1, lambda _: None)
+    assert study.specs.by_metric["bandwidth"].scale == pytest.approx(start, rel=1e-3)
+    assert study.specs.by_metric["gain"].scale is None
+    run.record.close()
+    assert circuit_entry(spec).specs.by_metric["bandwidth"] == study.specs.by_metric["bandwidth"]
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,24 @@ SUBCIRCUITS = {
     "own name inside": (".param k=1\nx1 a s\n.subckt s p\n.param k={k+1}\nr1 p 0 {k}\n.ends", "r.x1.r1"),
     "from the caller": ("x1 a s k=3\n.subckt s p k=1\nx2 p t\n.ends\n.subckt t p\nr1 p 0 {k}\n.ends", "r.x1.x2.r1"),
     "bare expression": (".param k=3\nx1 a s w=k*2\n.subckt s p w=1\nr1 p 0 {w}\n.ends", "r.x1.r1"),
+    "a name of the cell's own": (".param n=9\nx1 a s k={3*n}\n.subckt s p n=2 k=1\nr1 p 0 {k}\n.ends", "r.x1.r1"),
+    "own names crossed": (
+        ".param k=7\n.param n=9\nx1 a s k={n} n={k}\n.subckt s p n=2 k=1\nr1 p 0 {10*k+n}\n.ends",
+        "r.x1.r1",
+    ),
+    "not yet its own": (".param n=9 k=5\nx1 a s k={n}\n.subckt s p n={2*k} k=1\nr1 p 0 {10*k+n}\n.ends", "r.x1.r1"),
+    "its own by then": (
+        ".param n=9 k=5\nx1 a s n={k}\n.subckt s p n={2*k} k={q} q=3\nr1 p 0 {10*k+n}\n.ends",
+        "r.x1.r1",
+    ),
+    "numbers first": (
+        ".param n=9 k=5\nx1 a s n=3 k={n}\n.subckt s p k=1\n.param n={2*k}\nr1 p 0 {10*k+n}\n.ends",
+        "r.x1.r1",
+    ),
+    "sorted .param": (
+        ".param n=9 k=5\nx1 a s k={n}\n.subckt s p\n.param k={n+1}\n.param n={2*3}\nr1 p 0 {10*k+n}\n.ends",
+        "r.x1.r1",
+    ),
     "function inside": ("x1 a s\n.func f(x) {x}\n.subckt s p\n.func f(x) {x*3}\nr1 p 0 {f(2)}\n.ends", "r.x1.r1"),
     "first definition": ("x1 a s\n.subckt s p\nr1 p 0 1\n.ends\n.subckt s p\nr1 p 0 2\n.ends", "r.x1.r1"),
     "conditional": ("x1 a s k=2\n.subckt s p k=1\n.if (k==1)\nr1 p 0 1\n.else\nr1 p 0 4\n.endif\n.ends", "r.x1.r1"),
@@ -252,6 +270,13 @@ def test_values_in_subcircuits_are_ngspice_s(tmp_path: Path, name: str) -> None:
     deck = deck_of(tmp_path, text)
     output = batch(tmp_path, text.splitlines(), ["op", f"print @{device}[resistance]"])
     assert printed(output)[f"@{device}[resistance]"] == pytest.approx(deck.device(device).values["r"])
+
+
+@pytest.mark.parametrize(("cell", "origins"), [("n=2 k=1", set()), ("n={2*k} k=1", {"n"}), ("k=1", {"n"})])
+def test_the_parameters_that_size_a_cell_are_those_that_count(tmp_path: Path, cell: str, origins: set[str]) -> None:
+    text = f"t\n.param n=9\nv1 a 0 1\nx1 a s k={{3*n}}\n.subckt s p {cell}\nd9 p 0 dd\nr1 p 0 {{k}}\n.ends\n"
+    deck = deck_of(tmp_path, text + ".model dd d is=1e-30\nr9 a 0 1\n")
+    assert deck.device("r.x1.r1").origins["r"] == origins
 
 
 @needs_ngspice

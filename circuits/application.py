@@ -7,6 +7,9 @@ ones, and links.
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -63,13 +66,28 @@ def apply_best(run: Path, folder: Path) -> Applied:
         values |= {name: derived[name] for name in own_parameters(deck, derived)}
         changed |= with_values(deck, values, places)
         expected[copies[deck.path]] = deck.flatten(values)
-    for source, copy in copies.items():
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(copy, changed.get(source) or source.read_bytes())
-    for copy, lines in expected.items():
-        _check(copy, lines, folder, spec.simulator.compat)
+    with _whole_or_not_at_all(folder):
+        for source, copy in copies.items():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(copy, changed.get(source) or source.read_bytes())
+        for copy, lines in expected.items():
+            _check(copy, lines, folder, spec.simulator.compat)
     texts = [difference(source, changed[source], str(copies[source])) for source in changed]
     return Applied(tuple(copies.values()), "".join(texts))
+
+
+@contextmanager
+def _whole_or_not_at_all(folder: Path) -> Iterator[None]:
+    """A folder that is filled in the block; where that fails it is gone, or as empty as it was."""
+    was_there = folder.exists()
+    try:
+        yield
+    except BaseException:
+        for made in folder.iterdir() if folder.exists() else ():
+            shutil.rmtree(made, ignore_errors=True) if made.is_dir() else made.unlink()
+        if not was_there and folder.exists():
+            folder.rmdir()
+        raise
 
 
 def _check(copy: Path, expected: tuple[str, ...], folder: Path, compat: str | None) -> None:
@@ -80,7 +98,7 @@ def _check(copy: Path, expected: tuple[str, ...], folder: Path, compat: str | No
         raise InputError(
             f"the copy is not the circuit that was sized: it has {here!r} where that has {there!r}",
             place=str(copy),
-            remedy="do not use it: RUN/sized.cir holds the whole circuit that was sized",
+            remedy="nothing was written: RUN/sized.cir holds the whole circuit that was sized",
         )
 
 

@@ -99,11 +99,18 @@ def test_includes_that_lead_away_from_the_copy_lead_into_it(tmp_path: Path) -> N
     assert sorted(path.name for path in applied.files) == ["corner.lib", "driver.inc", "low_pass.cir", "values.inc"]
 
 
-def test_a_copy_that_is_another_circuit_is_refused(finished: Finished, tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("there", [True, False])
+def test_a_copy_that_is_another_circuit_is_refused(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
     monkeypatch.setattr("circuits.application.with_values", lambda deck, values, moved: {})
+    folder = tmp_path / "copy"
+    if there:
+        folder.mkdir()
     with pytest.raises(InputError, match="not the circuit that was sized") as caught:
-        apply_best(finished.run, tmp_path / "copy")
-    assert "1k" in caught.value.problem and caught.value.place == str(tmp_path / "copy/amp/low_pass.cir")
+        apply_best(finished.run, folder)
+    assert "1k" in caught.value.problem and caught.value.place == str(folder / "amp/low_pass.cir")
+    assert list(tmp_path.rglob("*")) == ([folder] if there else [])
 
 
 def test_a_folder_with_something_in_it_is_not_written_to(finished: Finished, tmp_path: Path) -> None:

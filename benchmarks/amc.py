@@ -29,6 +29,7 @@ from automl_core.space import Point
 from figures import ROOT, Args, Figures, done, parse, run
 from networks import best_point, trained_network, usual_schedule
 from nn_compression.channels.recalibration import recalibrate
+from nn_compression.files.references import zoo_model
 from nn_compression.graph.tracing import trace
 from nn_compression.problems.budget import CostLimit
 from nn_compression.problems.candidate import Judging
@@ -201,14 +202,17 @@ def main() -> int:
     args = parse(AmcArgs, __doc__)
     args = quick(args) if args.quick else args
     seeds = range(args.seed, args.seed + args.seeds)
-    tasks = [Task(network, seed, args) for network in args.networks.split(",") for seed in seeds]
+    networks = args.networks.split(",")
+    for name in filter(None, [*networks, *args.bfloat16.split(",")]):
+        zoo_model(name)  # refuses a name that is unknown, before anything is trained
+    tasks = [Task(network, seed, args) for network in networks for seed in seeds]
     table, found = Figures(args), {}
     table.keep_in(args.runs, args, budget=BUDGET, rate=RATE)
     for task, answer in done(arms_of, tasks, args.jobs):
         found[task.network, task.seed] = answer
         told = ", ".join(f"{name} {arm.correct.mean():.2%}" for name, arm in answer.items())
         print(f"{task}: {told}", flush=True)
-    for network in args.networks.split(","):
+    for network in networks:
         judge(table, network, {seed: found[network, seed] for seed in seeds}, bars=not args.quick)
     show(table, {(task.network, task.seed): found[task.network, task.seed] for task in tasks})
     return table.finish()

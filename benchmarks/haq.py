@@ -171,7 +171,7 @@ def show(table: Figures, found: Mapping[Task, Found]) -> None:
             str(task.seed),
             arm,
             f"{each.accuracy[arm]:.2f}",
-            f"{each.cost.get(arm, float('nan')) * 1e6:.2f}",
+            f"{each.cost[arm] * 1e6:.2f}" if arm in each.cost else "-",
         ]
         for task, each in found.items()
         for arm in ARMS

@@ -155,10 +155,9 @@ class Specs:
             raise InputError("there are no specs", remedy="say what the design must reach")
         if len(self.by_metric) != len(self.specs):
             raise InputError("two specs name the same metric", remedy="join them: one spec takes min and max")
-        unscaled = [spec.metric for spec in self.goals if not spec.bounds and spec.scale is None]
-        if len(self.goals) > 1 and unscaled:
+        if len(self.goals) > 1 and self.unscaled:
             raise InputError(
-                f"goal {unscaled[0]!r} has no bound and no scale to be weighed against the other goals",
+                f"goal {self.unscaled[0].metric!r} has no bound and no scale to be weighed against the other goals",
                 remedy="add a scale: the gain that counts as 1",
             )
 
@@ -166,6 +165,11 @@ class Specs:
     def goals(self) -> tuple[Spec, ...]:
         """The specs that ask for more than their bounds."""
         return tuple(spec for spec in self.specs if spec.goal is not None)
+
+    @property
+    def unscaled(self) -> tuple[Spec, ...]:
+        """The goals that have neither bound nor scale: one at most, and then there is no other goal."""
+        return tuple(spec for spec in self.goals if not spec.bounds and spec.scale is None)
 
     def scaled_by(self, values: Mapping[str, float]) -> Specs:
         """The same specs, where a goal without bound and scale has the magnitude of a known value as its scale.
@@ -176,11 +180,11 @@ class Specs:
         Args:
             values: of metrics; one that is 0 or not finite gives no scale, and 1 stays.
         """
-        known = {name: abs(value) for name, value in values.items() if value and math.isfinite(value)}
-        lone = [s for s in self.goals if not s.bounds and s.scale is None and s.metric in known]
-        if not lone:
+        scales = {spec.metric: abs(values.get(spec.metric, math.nan)) for spec in self.unscaled}
+        scales = {metric: scale for metric, scale in scales.items() if scale and math.isfinite(scale)}
+        if not scales:
             return self
-        return Specs(replace(spec, scale=known[spec.metric]) if spec in lone else spec for spec in self.specs)
+        return Specs(replace(spec, scale=scales.get(spec.metric, spec.scale)) for spec in self.specs)
 
     @property
     def worst_violation(self) -> float:

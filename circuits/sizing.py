@@ -271,8 +271,7 @@ def scales_of(specs: Specs, measured: Calibration) -> dict[str, float]:
     if isinstance(measured.start, EvaluationError):
         return {}
     scaled = specs.scaled_by(measured.start.metrics)
-    pairs = zip(specs.specs, scaled.specs, strict=True)
-    return {after.metric: after.scale for before, after in pairs if after.scale and after.scale != before.scale}
+    return {spec.metric: scaled.by_metric[spec.metric].normaliser for spec in specs.unscaled}
 
 
 def _try_optimizer(problem: CircuitProblem, specs: Specs, budget: Budget, settings: Settings) -> None:

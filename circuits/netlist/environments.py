@@ -209,15 +209,15 @@ class Environment:
         }
         inner = Environment(names, self.values, functions, self.compat, self, taken, own, inward, multiplied)
         known = dict(self.values)
+        for name, text in taken.items():
+            _settle(known, name, self.value_of(text))
+        settled = replace(inner, values=known).with_values(own)
         if not order:
-            for name, text in taken.items():
-                _settle(known, name, self.value_of(text))
-            return replace(inner, values=known).with_values(own)
-        for item in own.values():
-            inner.check(item.value, item.line)
+            return settled
+        known = dict(self.values)
         for name in order:
             _settle(known, name, replace(inner, values=known).value_of(taken.get(name) or own[name].value))
-        return replace(inner, values=known)
+        return replace(settled, values=known)
 
     def with_values(self, assigned: Mapping[str, Assignment]) -> Environment:
         """This environment with the values of assignments that its names already include."""

@@ -13,6 +13,7 @@ import pytest
 import amc
 import bottleneck_channels
 import haq
+from automl_core.errors import InputError
 
 
 def call(script: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> dict[str, Any]:
@@ -48,6 +49,12 @@ def test_amc_holds_its_arms_to_half_the_macs_and_pairs_them_over_images(
     again = call(amc, tmp_path, monkeypatch)
     assert values(again) == shown and again["resumed"] and "resumed" not in first
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.npz")} == written
+
+
+def test_amc_refuses_an_unknown_network_before_it_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="resnet21"):
+        call(amc, tmp_path, monkeypatch, "--bfloat16", "resnet21")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.timeout(400)

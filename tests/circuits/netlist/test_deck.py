@@ -279,6 +279,13 @@ def test_the_parameters_that_size_a_cell_are_those_that_count(tmp_path: Path, ce
     assert deck.device("r.x1.r1").origins["r"] == origins
 
 
+@pytest.mark.parametrize("given", ["", "k=3", "k={a}"])
+def test_defaults_that_need_each_other_are_refused(tmp_path: Path, given: str) -> None:
+    text = f"t\n.param a=1\nv1 a 0 1\nx1 a s {given}\n.subckt s p a={{b}} b={{a}} k=1\nr1 p 0 {{k}}\n.ends\n"
+    with pytest.raises(InputError, match="need each other: a -> b -> a"):
+        _ = deck_of(tmp_path, text).devices
+
+
 @needs_ngspice
 def test_nets_inside_instances_are_named_as_ngspice_does(tmp_path: Path) -> None:
     text = "t\nv1 a 0 1\nx1 a o\n.subckt o p\nx2 p m i\nx3 m GND i\nr5 m 0 1k\n.ends\n"

@@ -52,24 +52,24 @@ class HaqArgs(Args):
     images: Annotated[int, "validation images of a candidate"] = 2000
     epochs: Annotated[int, "of quantization-aware training, of both arms"] = 5
     seeds: Annotated[int, "seeds, counted on from --seed"] = 3
-    jobs: Annotated[int, "machines and seeds at once; 0: one a core"] = 0
+    jobs: Annotated[int, "seeds at once; 0: one a core"] = 0
 
 
 @dataclass(frozen=True)
 class Task:
-    """One machine, one seed."""
+    """One seed, on every machine."""
 
-    machine: str
+    machines: tuple[str, ...]
     seed: int
     args: HaqArgs
 
     def __str__(self) -> str:
-        return f"{self.machine}, seed {self.seed}"
+        return f"seed {self.seed}"
 
 
 @dataclass(frozen=True)
 class Found:
-    """All arms.
+    """All arms on a machine.
 
     Attributes:
         accuracy: on the test images, after training, by arm.
@@ -125,24 +125,32 @@ def tuned(problem: BitsProblem, name: str, point: Point, seed: int, args: HaqArg
     return accuracy
 
 
-def arms_of(task: Task) -> Found:
-    """Search, and train what was found, random bits and 4 bits throughout alike."""
-    args, problem = task.args, problem_of(task.machine, task.seed, task.args)
+def found_for(machine: str, seed: int, args: HaqArgs) -> Found:
+    """Search, and train what was found, random bits and 4 bits throughout alike.
+
+    4 bits throughout are the same network whatever the machine, and are trained once.
+    """
+    problem = problem_of(machine, seed, args)
     arms = {"uniform": uniform(problem)}
     for arm, optimizer in {"random": "random", "searched": args.optimizer}.items():
-        path = args.runs / f"{task.machine}-{arm}-{task.seed}.sqlite"
-        arms[arm] = best_point(path, problem, optimizer, args.evaluations, task.seed)
-    names = {arm: f"{task.machine}-{arm}-{task.seed}" for arm in arms}
+        path = args.runs / f"{machine}-{arm}-{seed}.sqlite"
+        arms[arm] = best_point(path, problem, optimizer, args.evaluations, seed)
+    names = {arm: f"uniform-{seed}" if arm == "uniform" else f"{machine}-{arm}-{seed}" for arm in arms}
     bits, free = problem.bits(arms["searched"]), {name.rpartition(".")[0] for name in problem.grid.space.by_name}
     network = problem.network
     with one_thread():
         whole = evaluate(network.model, network.data.test, network.data.task, device=best_device())
     return Found(
-        {"float": whole, **{arm: tuned(problem, names[arm], each, task.seed, args) for arm, each in arms.items()}},
+        {"float": whole, **{arm: tuned(problem, names[arm], each, seed, args) for arm, each in arms.items()}},
         {arm: problem.cost_of(each) for arm, each in arms.items()},
         [(layer.kind, bits[layer.name]) for layer in problem.layers],
         [place for place, layer in enumerate(problem.layers) if layer.name in free],
     )
+
+
+def arms_of(task: Task) -> dict[str, Found]:
+    """All arms of a seed, by machine."""
+    return {machine: found_for(machine, task.seed, task.args) for machine in task.machines}
 
 
 def judge(table: Figures, machine: str, found: Sequence[Found], bar: str | None) -> None:
@@ -163,17 +171,18 @@ def judge(table: Figures, machine: str, found: Sequence[Found], bar: str | None)
             table.add(f"{machine} (modelled): mean bits of {name} activations", mean)
 
 
-def show(table: Figures, found: Mapping[Task, Found]) -> None:
-    """Every arm of every seed."""
+def show(table: Figures, found: Mapping[str, Mapping[int, Found]]) -> None:
+    """Every arm of every seed on every machine."""
     rows = [
         [
-            task.machine,
-            str(task.seed),
+            machine,
+            str(seed),
             arm,
             f"{each.accuracy[arm]:.2f}",
             f"{each.cost[arm] * 1e6:.2f}" if arm in each.cost else "-",
         ]
-        for task, each in found.items()
+        for machine, by_seed in found.items()
+        for seed, each in by_seed.items()
         for arm in ARMS
     ]
     table.show("HAQ, arm by arm", ("machine", "seed", "arm", "test accuracy, %", "modelled latency, us"), rows)
@@ -209,17 +218,16 @@ def main() -> int:
     seeds, machines = range(args.seed, args.seed + args.seeds), chosen(args.machines, HARDWARE, "--machines")
     table.keep_in(args.runs, args, schedule=schedule(args), uniform=UNIFORM)
     train_networks([(args.model, args.data, seed) for seed in seeds], args.jobs)
-    found: dict[Task, Found] = {}
-    for task, answer in done(arms_of, [Task(name, seed, args) for name in machines for seed in seeds], args.jobs):
-        found[task] = answer
-        print(f"{task}: {answer.accuracy}, modelled latency {answer.cost}", flush=True)
-    for name in machines:
-        own = [found[Task(name, seed, args)] for seed in seeds]
-        judge(table, name, own, ">= 1" if name == machines[0] and not args.quick else None)
-    show(
-        table, {task: found[task] for task in sorted(found, key=lambda task: (machines.index(task.machine), task.seed))}
-    )
-    draw({name: found[Task(name, args.seed, args)].layers for name in machines}, args.runs / "bits.svg")
+    by_seed: dict[int, dict[str, Found]] = {}
+    for task, answer in done(arms_of, [Task(tuple(machines), seed, args) for seed in seeds], args.jobs):
+        by_seed[task.seed] = answer
+        for name, each in answer.items():
+            print(f"{name}, {task}: {each.accuracy}, modelled latency {each.cost}", flush=True)
+    found = {name: {seed: by_seed[seed][name] for seed in seeds} for name in machines}
+    for name, own in found.items():
+        judge(table, name, list(own.values()), ">= 1" if name == machines[0] and not args.quick else None)
+    show(table, found)
+    draw({name: own[args.seed].layers for name, own in found.items()}, args.runs / "bits.svg")
     print(f"drawn: {args.runs / 'bits.svg'}")
     return table.finish()
 

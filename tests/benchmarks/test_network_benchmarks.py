@@ -58,9 +58,7 @@ def test_amc_refuses_an_unknown_network_before_it_trains(tmp_path: Path, monkeyp
 
 
 @pytest.mark.timeout(400)
-def test_haq_compares_at_equal_modelled_cost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_haq_compares_at_equal_modelled_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = call(haq, tmp_path, monkeypatch)
     costs = {row[2]: row[4] for row in result["tables"][0]["rows"]}
     assert set(costs) == {"float", "uniform", "random", "searched"} and costs["float"] == "-"
